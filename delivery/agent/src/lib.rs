@@ -1,0 +1,1 @@
+//! Job and outcome frames between the engine and agentd.

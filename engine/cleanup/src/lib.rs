@@ -1,0 +1,1 @@
+//! Cleanup: turns what a client sent into what the queue stores.

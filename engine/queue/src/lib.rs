@@ -1,0 +1,1 @@
+//! The durable queue: log, group commit, index, recovery.

@@ -1,0 +1,1 @@
+//! The SMTP server dialogue as a value: no sockets, no clock.

@@ -1,0 +1,1 @@
+//! main.cf syntax and `$`-expansion.

@@ -1,0 +1,1 @@
+//! The lookup contract and the tables that need no server.

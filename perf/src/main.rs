@@ -1,0 +1,3 @@
+//! Measurements: load, floor, comparisons.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tests that look at ringpost from outside; see tests/run.
