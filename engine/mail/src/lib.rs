@@ -6,6 +6,7 @@ mod address;
 mod envelope;
 mod id;
 mod job;
+mod sink;
 mod status;
 mod time;
 
@@ -13,5 +14,6 @@ pub use address::{ADDRESS_BYTES_MAX, Address, AddressError};
 pub use envelope::{Body, Client, Envelope, Notify, Protocol, Recipient, Ret};
 pub use id::{IdSource, QueueId, QueueIdError};
 pub use job::{Content, Job, Outcome, Verdict};
+pub use sink::Sink;
 pub use status::Status;
 pub use time::Time;
