@@ -148,10 +148,19 @@ impl Stream {
 
     /// Ends the connection in both directions: whoever waits in [`Stream::recv`] sees the end.
     pub fn shutdown(&self) {
+        self.shut(Shutdown::Both);
+    }
+
+    /// Wakes whoever waits in [`Stream::recv`] with the end; what is still to be said can be sent.
+    pub fn shutdown_receiving(&self) {
+        self.shut(Shutdown::Read);
+    }
+
+    fn shut(&self, how: Shutdown) {
         // An error means that the peer was faster.
         let _ = match &self.0 {
-            StreamKind::Ring(stream) => stream.shutdown(Shutdown::Both),
-            StreamKind::Epoll(stream) => socket2::SockRef::from(&**stream).shutdown(Shutdown::Both),
+            StreamKind::Ring(stream) => stream.shutdown(how),
+            StreamKind::Epoll(stream) => socket2::SockRef::from(&**stream).shutdown(how),
         };
     }
 
