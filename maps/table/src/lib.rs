@@ -1,1 +1,30 @@
-//! The lookup contract and the tables that need no server.
+//! "What is X?": the lookup contract, and the tables that need no server.
+//!
+//! A lookup has three answers: [`Answer::Found`], [`Answer::NotFound`] and [`Answer::Unavailable`].
+//! The third names the table and the cause, and every caller has to say what it makes of it: a table
+//! that cannot be read never turns into "no such user".
+//!
+//! A [`Table`] is one `type:name`, a [`MapList`] the ordered tables of one parameter, a [`MatchList`]
+//! a list of names, networks and tables with `!`. What keys an address is looked up by, and in which
+//! order, is data: see [`order`]. Tables that parse text open nothing themselves; they are given bytes
+//! by a [`Files`].
+
+mod answer;
+mod files;
+mod fold;
+mod hash;
+mod inline;
+mod maps;
+mod matching;
+mod network;
+pub mod order;
+mod table;
+mod text;
+
+pub use answer::{Answer, Note, Trouble, Value};
+pub use files::{Disk, FILE_BYTES_MAX, Files, Memory};
+pub use maps::MapList;
+pub use matching::{FILE_DEPTH_MAX, MatchList, Matched, Parents};
+pub use network::{Network, NetworkError};
+pub use order::{Form, Keys, split_extension};
+pub use table::{Lookup, Table, types};

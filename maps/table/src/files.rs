@@ -1,0 +1,53 @@
+//! Where the text of a table comes from.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes of one table source or `/file` of patterns.
+pub const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Gives the bytes of a file by its name.
+pub trait Files {
+    /// The whole content.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+}
+
+/// The host's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Files that exist in memory only, for tests and for trying a configuration out.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(pub HashMap<PathBuf, Vec<u8>>);
+
+impl Memory {
+    /// The same files and one more.
+    #[must_use]
+    pub fn with(mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
+        self.0.insert(path.into(), content.into());
+        self
+    }
+}
+
+impl Files for Memory {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}

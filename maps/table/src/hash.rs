@@ -1,0 +1,39 @@
+//! Literal keys in memory: what `texthash:` and `inline:` look up in.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use crate::fold;
+use crate::{Answer, Lookup, Value};
+
+/// Folded keys and their values. The hash is seeded per table: whoever guesses addresses cannot aim at
+/// one bucket.
+#[derive(Debug, Default)]
+pub(crate) struct HashTable(HashMap<Box<str>, Value, RandomState>);
+
+impl HashTable {
+    /// Adds a key; false where it is there already, which keeps its first value.
+    pub(crate) fn insert(&mut self, key: &str, value: &str) -> bool {
+        match self.0.entry(fold::owned(key)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(value.into());
+                true
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Lookup for HashTable {
+    fn lookup(&self, key: &str) -> Answer {
+        fold::folded(key, |key| match self.0.get(key) {
+            Some(value) => Answer::Found(value.clone()),
+            None => Answer::NotFound,
+        })
+    }
+}

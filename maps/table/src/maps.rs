@@ -1,0 +1,109 @@
+//! The ordered tables of one parameter, such as `virtual_mailbox_maps`.
+
+use std::sync::Arc;
+
+use crate::order::{Form, Keys};
+use crate::{Answer, Files, Note, Table, Trouble};
+
+/// Tables that are asked one after the other. The first that finds something, or that cannot answer,
+/// ends the search: a table behind one that is away must not answer in its place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MapList {
+    tables: Box<[Table]>,
+}
+
+impl MapList {
+    /// Opens a list of `type:name`.
+    pub fn open(value: &str, files: &dyn Files) -> Self {
+        Self { tables: cf::items(value).map(|spec| Table::open(spec, files)).collect() }
+    }
+
+    /// True where no table is configured, which is not the same as tables that find nothing.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// The tables in their order.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// Why each table that could not be opened could not.
+    pub fn troubles(&self) -> impl Iterator<Item = &Arc<Trouble>> {
+        self.tables.iter().filter_map(Table::trouble)
+    }
+
+    /// What the admin should look at in the tables' sources.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.tables.iter().flat_map(Table::notes)
+    }
+
+    /// Looks up one whole key.
+    pub fn lookup(&self, key: &str) -> Answer {
+        self.ask(key, true)
+    }
+
+    /// Looks an address up by the keys of an order, see [`crate::order`].
+    pub fn find(&self, forms: &[Form], address: &str, delimiters: &str) -> Answer {
+        if self.is_empty() {
+            return Answer::NotFound;
+        }
+        self.find_keys(Keys::new(forms, address, delimiters))
+    }
+
+    /// Looks up keys until one is found.
+    pub fn find_keys(&self, mut keys: Keys<'_>) -> Answer {
+        let mut whole = true;
+        while let Some(key) = keys.next() {
+            match self.ask(key, whole) {
+                Answer::NotFound => {}
+                answer => return answer,
+            }
+            whole = false;
+        }
+        Answer::NotFound
+    }
+
+    fn ask(&self, key: &str, whole: bool) -> Answer {
+        for table in &self.tables {
+            if !whole && table.whole_keys_only() {
+                continue;
+            }
+            match table.lookup(key) {
+                Answer::NotFound => {}
+                answer => return answer,
+            }
+        }
+        Answer::NotFound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Memory;
+    use crate::order::VIRTUAL;
+
+    fn find(maps: &str, address: &str) -> Answer {
+        MapList::open(maps, &Memory::default()).find(VIRTUAL, address, "+")
+    }
+
+    #[test]
+    fn each_key_is_tried_in_all_tables_before_the_next_key() {
+        let maps = "inline:{@example.com=domain} inline:{user@example.com=user}";
+        assert_eq!(find(maps, "user+x@example.com"), Answer::Found("user".into()));
+        assert_eq!(find(maps, "other@example.com"), Answer::Found("domain".into()));
+        assert_eq!(find(maps, "user@example.org"), Answer::NotFound);
+        assert_eq!(find("", "user@example.org"), Answer::NotFound);
+    }
+
+    #[test]
+    fn a_table_that_is_away_ends_the_search_unless_an_earlier_one_has_the_key() {
+        let maps = "inline:{user@example.com=user}, texthash:/none, static:all";
+        assert_eq!(find(maps, "user@example.com"), Answer::Found("user".into()));
+        let Answer::Unavailable(trouble) = find(maps, "other@example.com") else {
+            panic!("the missing table was passed over");
+        };
+        assert_eq!(&*trouble.table, "texthash:/none");
+    }
+}

@@ -1,0 +1,415 @@
+//! Match lists: `mydestination`, `virtual_mailbox_domains`, `mynetworks`.
+//!
+//! A list of names, networks, `type:table` and `/file` (whose lines are read in its place); `!` in
+//! front turns a pattern round, and the first pattern that matches decides. Neighbouring names are kept
+//! in one set, so a list of ten thousand domains costs one look.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
+use crate::fold;
+use crate::{Answer, Files, Network, Note, Table, Trouble};
+
+/// How deep files of patterns may name further files.
+pub const FILE_DEPTH_MAX: usize = 10;
+
+/// Whether something is on a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Matched {
+    /// It is.
+    Yes,
+    /// It is not, or a `!` says so.
+    No,
+    /// A part of the list that had to be asked could not answer.
+    Unavailable(Arc<Trouble>),
+}
+
+/// How a domain on the list stands for those below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parents {
+    /// Only `.example.com` matches `mx.example.com`.
+    Dotted,
+    /// `example.com` does: `parent_domain_matches_subdomains` has the list's parameter.
+    Plain,
+}
+
+/// The patterns of one parameter.
+#[derive(Clone, Debug, Default)]
+pub struct MatchList {
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    matches: bool,
+    pattern: Pattern,
+}
+
+#[derive(Clone, Debug)]
+enum Pattern {
+    Literals(Literals),
+    Table(Table),
+    Failed(Arc<Trouble>),
+}
+
+/// A run of patterns without a `!` or a table between them: their order does not matter.
+#[derive(Clone, Debug, Default)]
+struct Literals {
+    names: HashSet<Box<str>, RandomState>,
+    networks: Vec<Network>,
+    /// Meant as networks, but none; only asking for an address comes upon them.
+    bad_networks: Vec<Arc<Trouble>>,
+}
+
+impl MatchList {
+    /// Reads a list; `parameter` is what errors name it by.
+    pub fn open(parameter: &str, value: &str, files: &dyn Files) -> Self {
+        let mut list = Self::default();
+        list.add(&Source { parameter, files }, value, true, 0);
+        list
+    }
+
+    /// True where nothing is on the list.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What could not be opened or read.
+    pub fn troubles(&self) -> impl Iterator<Item = &Arc<Trouble>> {
+        self.rules.iter().flat_map(|rule| {
+            let (many, one) = match &rule.pattern {
+                Pattern::Literals(literals) => (&literals.bad_networks[..], None),
+                Pattern::Table(table) => (&[][..], table.trouble()),
+                Pattern::Failed(trouble) => (&[][..], Some(trouble)),
+            };
+            many.iter().chain(one)
+        })
+    }
+
+    /// What the admin should look at in the tables' sources.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.rules.iter().flat_map(|rule| match &rule.pattern {
+            Pattern::Table(table) => table.notes(),
+            Pattern::Literals(_) | Pattern::Failed(_) => &[],
+        })
+    }
+
+    /// Is this very text on the list? For domain lists that do not reach to subdomains.
+    pub fn has(&self, text: &str) -> Matched {
+        fold::folded(text, |text| {
+            self.decide(|literals| Ok(literals.names.contains(text)), |table| table.lookup(text))
+        })
+    }
+
+    /// Is this host name on the list, itself or by a parent domain?
+    pub fn has_host(&self, name: &str, parents: Parents) -> Matched {
+        fold::folded(name, |name| {
+            self.decide(
+                |literals| Ok(literals.has_host(name, parents)),
+                |table| look_up_host(table, name, parents),
+            )
+        })
+    }
+
+    /// Is this client on the list, by its name or its address?
+    pub fn has_client(&self, name: &str, address: IpAddr, parents: Parents) -> Matched {
+        let address = address.to_canonical();
+        fold::folded(name, |name| {
+            self.decide(
+                |literals| {
+                    if literals.has_host(name, parents) {
+                        Ok(true)
+                    } else {
+                        literals.has_address(address)
+                    }
+                },
+                |table| match look_up_host(table, name, parents) {
+                    Answer::NotFound => table.lookup(&address.to_string()),
+                    answer => answer,
+                },
+            )
+        })
+    }
+
+    /// Is this address on the list?
+    pub fn has_address(&self, address: IpAddr) -> Matched {
+        let address = address.to_canonical();
+        self.decide(
+            |literals| literals.has_address(address),
+            |table| table.lookup(&address.to_string()),
+        )
+    }
+
+    /// The first rule that matches decides; one that cannot tell ends the search.
+    fn decide(
+        &self,
+        literal: impl Fn(&Literals) -> Result<bool, Arc<Trouble>>,
+        table: impl Fn(&Table) -> Answer,
+    ) -> Matched {
+        for rule in &self.rules {
+            let matched = match &rule.pattern {
+                Pattern::Literals(literals) => literal(literals),
+                Pattern::Table(asked) => match table(asked) {
+                    Answer::Found(_) => Ok(true),
+                    Answer::NotFound => Ok(false),
+                    Answer::Unavailable(trouble) => Err(trouble),
+                },
+                Pattern::Failed(trouble) => Err(trouble.clone()),
+            };
+            match matched {
+                Ok(true) if rule.matches => return Matched::Yes,
+                Ok(true) => return Matched::No,
+                Ok(false) => {}
+                Err(trouble) => return Matched::Unavailable(trouble),
+            }
+        }
+        Matched::No
+    }
+
+    fn add(&mut self, source: &Source<'_>, text: &str, matches: bool, depth: usize) {
+        for item in cf::items(text) {
+            let pattern = item.trim_start_matches('!');
+            let matches = matches == ((item.len() - pattern.len()) % 2 == 0);
+            if pattern.is_empty() {
+                self.fail(matches, source.trouble(item, "no pattern after \"!\""));
+            } else if pattern.starts_with('/') {
+                self.add_file(source, pattern, matches, depth);
+            } else if Table::is_spec(pattern) {
+                let table = Table::open(pattern, source.files);
+                self.rules.push(Rule { matches, pattern: Pattern::Table(table) });
+            } else {
+                self.add_literal(source, pattern, matches);
+            }
+        }
+    }
+
+    fn add_file(&mut self, source: &Source<'_>, path: &str, matches: bool, depth: usize) {
+        if depth >= FILE_DEPTH_MAX {
+            let cause = format!("files name each other more than {FILE_DEPTH_MAX} deep");
+            return self.fail(matches, source.trouble(path, &cause));
+        }
+        let content = match source.files.read(Path::new(path)) {
+            Ok(content) => content,
+            Err(why) => {
+                return self.fail(matches, source.trouble(path, &format!("open {path}: {why}")));
+            }
+        };
+        for line in cf::Lines::new(&content) {
+            match line {
+                Ok(line) => self.add(source, &line.text, matches, depth + 1),
+                Err((line, why)) => {
+                    let cause = format!("{path}:{line}: this line {why}");
+                    self.fail(matches, source.trouble(path, &cause));
+                }
+            }
+        }
+    }
+
+    fn add_literal(&mut self, source: &Source<'_>, pattern: &str, matches: bool) {
+        let new_run = !self.rules.last().is_some_and(|rule| {
+            rule.matches == matches && matches!(rule.pattern, Pattern::Literals(_))
+        });
+        if new_run {
+            self.rules.push(Rule { matches, pattern: Pattern::Literals(Literals::default()) });
+        }
+        if let Some(Rule { pattern: Pattern::Literals(run), .. }) = self.rules.last_mut() {
+            match pattern.parse() {
+                Ok(network) => run.networks.push(network),
+                Err(why) if is_meant_as_network(pattern) => {
+                    run.bad_networks.push(source.trouble(pattern, &format!("{why}")));
+                }
+                Err(_) => {}
+            }
+            run.names.insert(fold::owned(pattern));
+        }
+    }
+
+    fn fail(&mut self, matches: bool, trouble: Arc<Trouble>) {
+        self.rules.push(Rule { matches, pattern: Pattern::Failed(trouble) });
+    }
+}
+
+struct Source<'a> {
+    parameter: &'a str,
+    files: &'a dyn Files,
+}
+
+impl Source<'_> {
+    fn trouble(&self, pattern: &str, cause: &str) -> Arc<Trouble> {
+        Arc::new(Trouble {
+            table: self.parameter.into(),
+            cause: format!("\"{pattern}\": {cause}").into(),
+        })
+    }
+}
+
+impl Literals {
+    fn has_host(&self, name: &str, parents: Parents) -> bool {
+        if self.names.contains(name) {
+            return true;
+        }
+        let mut rest = name;
+        while let Some(dot) = rest.find('.') {
+            let (dotted, plain) = (&rest[dot..], &rest[dot + 1..]);
+            let parent = if parents == Parents::Dotted { dotted } else { plain };
+            if !plain.is_empty() && self.names.contains(parent) {
+                return true;
+            }
+            rest = plain;
+        }
+        false
+    }
+
+    fn has_address(&self, address: IpAddr) -> Result<bool, Arc<Trouble>> {
+        if self.networks.iter().any(|network| network.contains(address)) {
+            return Ok(true);
+        }
+        match self.bad_networks.first() {
+            Some(trouble) => Err(trouble.clone()),
+            None => Ok(false),
+        }
+    }
+}
+
+/// By its characters: what Postfix would try to read as `net/mask` (src/util/match_ops.c).
+fn is_meant_as_network(pattern: &str) -> bool {
+    pattern.contains(['/', ':'])
+        && pattern.bytes().all(|b| b.is_ascii_hexdigit() || b".:[]/".contains(&b))
+}
+
+/// The name and, in tables with literal keys, its parents.
+fn look_up_host(table: &Table, name: &str, parents: Parents) -> Answer {
+    let mut key = name;
+    loop {
+        match table.lookup(key) {
+            Answer::NotFound => {}
+            answer => return answer,
+        }
+        let Some(dot) = key.get(1..).and_then(|rest| rest.find('.')) else {
+            return Answer::NotFound;
+        };
+        if table.whole_keys_only() {
+            return Answer::NotFound;
+        }
+        key = &key[dot + 1 + usize::from(parents == Parents::Plain)..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Memory;
+
+    fn list(value: &str) -> MatchList {
+        let files = Memory::default()
+            .with("/domains", "# ours\nexample.com, Example.ORG\n!bad.example.net\n/more\n")
+            .with("/more", "example.net\n")
+            .with("/loop", "/loop\n");
+        MatchList::open("mydestination", value, &files)
+    }
+
+    fn has_address(value: &str, address: &str) -> Matched {
+        list(value).has_address(address.parse().unwrap())
+    }
+
+    #[test]
+    fn names_match_in_any_case_and_nothing_else_does() {
+        let ours = list("localhost, Example.com");
+        assert_eq!(ours.has("EXAMPLE.com"), Matched::Yes);
+        assert_eq!(ours.has("mx.example.com"), Matched::No);
+        assert_eq!(list("").has("localhost"), Matched::No);
+    }
+
+    #[test]
+    fn the_first_pattern_that_matches_decides() {
+        let ours = list("!mx.example.com, .example.com, !!example.com");
+        let has = |name| ours.has_host(name, Parents::Dotted);
+        assert_eq!(has("mx.example.com"), Matched::No);
+        assert_eq!(has("www.example.com"), Matched::Yes);
+        assert_eq!(has("example.com"), Matched::Yes);
+        assert_eq!(has("notexample.com"), Matched::No);
+        assert_eq!(list("example.com").has_host("a.b.example.com", Parents::Plain), Matched::Yes);
+        assert_eq!(list("example.com").has_host("a.b.example.com", Parents::Dotted), Matched::No);
+    }
+
+    #[test]
+    fn files_are_read_in_place_and_negated_as_a_whole() {
+        let ours = list("/domains");
+        for (name, matched) in [
+            ("example.org", Matched::Yes),
+            ("example.net", Matched::Yes),
+            ("bad.example.net", Matched::No),
+        ] {
+            assert_eq!(ours.has(name), matched, "{name}");
+        }
+        let not_ours = list("!/domains static:all");
+        assert_eq!(not_ours.has("example.com"), Matched::No);
+        assert_eq!(not_ours.has("bad.example.net"), Matched::Yes);
+        assert_eq!(not_ours.has("example.edu"), Matched::Yes);
+    }
+
+    #[test]
+    fn a_file_or_table_that_is_away_is_unavailable_only_where_it_is_reached() {
+        let ours = list("localhost, /none, example.com");
+        assert_eq!(ours.has("localhost"), Matched::Yes);
+        let Matched::Unavailable(trouble) = ours.has("example.com") else {
+            panic!("the missing file was passed over");
+        };
+        assert_eq!(
+            trouble.to_string(),
+            "table mydestination: \"/none\": open /none: entity not found"
+        );
+        assert!(matches!(list("texthash:/none").has("a"), Matched::Unavailable(_)));
+        assert!(matches!(list("/loop").has("a"), Matched::Unavailable(_)));
+        assert!(matches!(list("a !").has("b"), Matched::Unavailable(_)));
+        assert_eq!(list("/none texthash:/none !").troubles().count(), 3);
+    }
+
+    #[test]
+    fn networks_match_addresses_with_exceptions() {
+        let networks = "127.0.0.0/8, !192.0.2.7, 192.0.2.0/24 [::1]/128 fe80::/64";
+        for (address, matched) in [
+            ("127.1.2.3", Matched::Yes),
+            ("192.0.2.7", Matched::No),
+            ("192.0.2.8", Matched::Yes),
+            ("::ffff:192.0.2.8", Matched::Yes),
+            ("::1", Matched::Yes),
+            ("fe80::1", Matched::Yes),
+            ("fe80:1::1", Matched::No),
+            ("198.51.100.1", Matched::No),
+        ] {
+            assert_eq!(has_address(networks, address), matched, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_network_that_is_none_is_unavailable_to_what_gets_there() {
+        let value = "127.0.0.0/8 10.0.0.1/8";
+        assert_eq!(has_address(value, "127.0.0.1"), Matched::Yes);
+        let Matched::Unavailable(trouble) = has_address(value, "10.0.0.1") else {
+            panic!("a bad network was passed over");
+        };
+        assert_eq!(
+            trouble.to_string(),
+            "table mydestination: \"10.0.0.1/8\": address bits are set behind the length; \
+             perhaps it should be 10.0.0.0/8"
+        );
+        assert_eq!(list(value).has("localhost"), Matched::No);
+    }
+
+    #[test]
+    fn tables_in_a_list_are_asked_by_name_parent_and_address() {
+        let hosts = list("inline:{ example.com=x, .example.org=x, 192.0.2.1=x }");
+        let address = "192.0.2.2".parse().unwrap();
+        assert_eq!(hosts.has_client("mx.example.com", address, Parents::Plain), Matched::Yes);
+        assert_eq!(hosts.has_client("mx.example.org", address, Parents::Dotted), Matched::Yes);
+        assert_eq!(hosts.has_client("unknown", address, Parents::Plain), Matched::No);
+        let listed = "192.0.2.1".parse().unwrap();
+        assert_eq!(hosts.has_client("unknown", listed, Parents::Plain), Matched::Yes);
+    }
+}
