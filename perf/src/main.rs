@@ -1,3 +1,45 @@
-//! Measurements: load, floor, comparisons.
+//! Measurements of ringpost: a load generator, the floor it is judged against, and its peers.
+//!
+//! `perf/README.md` says how to use it and how to read what it prints. Nothing here is part of the
+//! mail server, and the mail server is driven only through its command line and its port.
 
-fn main() {}
+mod failure;
+mod load;
+mod minimal;
+mod progress;
+mod sink;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures ringpost and what it stands on.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    measurement: Measurement,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measurement {
+    /// Sends mail and measures how it is answered.
+    Load(load::Options),
+    /// Takes mail and counts it.
+    Sink(sink::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().measurement {
+        Measurement::Load(options) => load::main(&options),
+        Measurement::Sink(options) => sink::main(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("perf: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
