@@ -1,0 +1,168 @@
+//! How often a session used which command: the end of its `disconnect from` line.
+
+use std::fmt;
+
+/// The commands, in the order in which they are logged (postfix `smtpd.c`, `smtpd_cmd_table`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verb {
+    /// HELO
+    Helo,
+    /// EHLO
+    Ehlo,
+    /// XCLIENT
+    Xclient,
+    /// XFORWARD
+    Xforward,
+    /// STARTTLS
+    Starttls,
+    /// AUTH
+    Auth,
+    /// MAIL
+    Mail,
+    /// RCPT
+    Rcpt,
+    /// DATA
+    Data,
+    /// BDAT
+    Bdat,
+    /// RSET
+    Rset,
+    /// NOOP
+    Noop,
+    /// VRFY
+    Vrfy,
+    /// ETRN
+    Etrn,
+    /// QUIT
+    Quit,
+    /// HELP
+    Help,
+    /// Whatever else was sent.
+    Unknown,
+}
+
+impl Verb {
+    /// All of them, in logging order.
+    pub const ALL: [Self; 17] = [
+        Self::Helo,
+        Self::Ehlo,
+        Self::Xclient,
+        Self::Xforward,
+        Self::Starttls,
+        Self::Auth,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Bdat,
+        Self::Rset,
+        Self::Noop,
+        Self::Vrfy,
+        Self::Etrn,
+        Self::Quit,
+        Self::Help,
+        Self::Unknown,
+    ];
+
+    /// In upper case, as log lines name the stage of a session.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Helo => "HELO",
+            Self::Ehlo => "EHLO",
+            Self::Xclient => "XCLIENT",
+            Self::Xforward => "XFORWARD",
+            Self::Starttls => "STARTTLS",
+            Self::Auth => "AUTH",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Bdat => "BDAT",
+            Self::Rset => "RSET",
+            Self::Noop => "NOOP",
+            Self::Vrfy => "VRFY",
+            Self::Etrn => "ETRN",
+            Self::Quit => "QUIT",
+            Self::Help => "HELP",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// In any case (RFC 5321 section 2.4).
+    pub(crate) fn from_token(token: &[u8]) -> Self {
+        let known = &Self::ALL[..Self::Unknown as usize];
+        known
+            .iter()
+            .copied()
+            .find(|verb| verb.name().as_bytes().eq_ignore_ascii_case(token))
+            .unwrap_or(Self::Unknown)
+    }
+}
+
+/// Successes and tries of each command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    succeeded: [u32; Verb::ALL.len()],
+    tried: [u32; Verb::ALL.len()],
+}
+
+impl Tally {
+    pub(crate) fn try_one(&mut self, verb: Verb) {
+        let count = &mut self.tried[verb as usize];
+        *count = count.saturating_add(1);
+    }
+
+    pub(crate) fn succeed(&mut self, verb: Verb) {
+        let count = &mut self.succeeded[verb as usize];
+        *count = count.saturating_add(1);
+    }
+}
+
+impl fmt::Display for Tally {
+    /// `ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4`; without a single command `commands=0/0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for verb in Verb::ALL {
+            let (succeeded, tried) = (self.succeeded[verb as usize], self.tried[verb as usize]);
+            if tried > 0 {
+                for letter in verb.name().bytes() {
+                    write!(f, "{}", letter.to_ascii_lowercase() as char)?;
+                }
+                write!(f, "={succeeded}")?;
+                if succeeded != tried {
+                    write!(f, "/{tried}")?;
+                }
+                f.write_str(" ")?;
+            }
+        }
+        let sum = |counts: &[u32]| counts.iter().map(|&count| u64::from(count)).sum::<u64>();
+        let (succeeded, tried) = (sum(&self.succeeded), sum(&self.tried));
+        write!(f, "commands={succeeded}")?;
+        // Any slash in the line says that something was wrong, so an empty session gets one.
+        if succeeded != tried || tried == 0 {
+            write!(f, "/{tried}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_reads_as_in_postfixs_disconnect_line() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.to_string(), "commands=0/0");
+        for verb in [Verb::Quit, Verb::Ehlo, Verb::Mail] {
+            tally.try_one(verb);
+            tally.succeed(verb);
+        }
+        assert_eq!(tally.to_string(), "ehlo=1 mail=1 quit=1 commands=3");
+        tally.try_one(Verb::Rcpt);
+        tally.try_one(Verb::Data);
+        tally.try_one(Verb::Unknown);
+        assert_eq!(
+            tally.to_string(),
+            "ehlo=1 mail=1 rcpt=0/1 data=0/1 quit=1 unknown=0/1 commands=3/6"
+        );
+    }
+}
