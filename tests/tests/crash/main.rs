@@ -1,0 +1,1 @@
+//! Kills processes under load.
