@@ -1,1 +1,34 @@
 //! The parameter table and the immutable configuration snapshot.
+//!
+//! Every parameter is one entry of a `params!` table: name, type, default, bounds and manual text.
+//! The typed field, the row that [`rows`] lists (for `postconf`, `check` and the manual) and the
+//! default come from that entry and are written nowhere else.
+//!
+//! A [`Snapshot`] is built whole or not at all from [`Sources`] (main.cf, the command line, what
+//! `serve` assumes) and never changes. It is handed down; there is no global. Sessions keep the one
+//! they started with.
+
+mod nearest;
+mod params;
+mod print;
+mod problem;
+mod reader;
+mod row;
+mod settings;
+mod snapshot;
+mod source;
+#[cfg(test)]
+mod tests;
+mod typed;
+
+pub use params::{Content, Log, Mailbox, Queue, Site, Smtpd, rows};
+pub use print::{Printed, markdown};
+pub use problem::{Problem, Severity};
+pub use reader::Reader;
+pub use row::{Bounds, Default, Row};
+pub use settings::Settings;
+pub use snapshot::Snapshot;
+pub use source::{Machine, Origin, Sources};
+pub use typed::{
+    BareNewline, List, Listen, Locks, MailboxSync, NetworksStyle, ReplyCode, Stress, Typed,
+};

@@ -30,8 +30,11 @@ pub struct Table {
 /// What opening a table comes to.
 type Opened = Result<(Box<dyn Lookup>, Vec<Note>), String>;
 
+/// Opens what follows the colon.
+type Open = fn(&str, &dyn Files) -> Opened;
+
 /// Every type there is. A new one is a new line here.
-const TYPES: &[(&str, fn(&str, &dyn Files) -> Opened)] = &[
+const TYPES: &[(&str, Open)] = &[
     ("inline", |name, _| Ok((inline::parse(name)?, Vec::new()))),
     ("static", |name, _| Ok((Box::new(Constant::new(name)), Vec::new()))),
     ("texthash", |name, files| {

@@ -1,0 +1,77 @@
+//! Reads rows as typed values and collects what is wrong with them.
+
+use table::Files;
+
+use crate::Problem;
+use crate::row::Row;
+use crate::settings::Settings;
+
+/// Hands each [`crate::Typed`] its text, and takes its complaints.
+pub struct Reader<'a> {
+    settings: &'a Settings,
+    files: &'a dyn Files,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(settings: &'a Settings, files: &'a dyn Files) -> Self {
+        Self { settings, files, problems: Vec::new() }
+    }
+
+    pub(crate) fn files(&self) -> &'a dyn Files {
+        self.files
+    }
+
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// The expanded value of a row; `None` where it has none, which is reported.
+    pub(crate) fn text(&mut self, row: &Row, stress: bool) -> Option<String> {
+        match self.settings.expanded(row, stress) {
+            Ok(text) => Some(text),
+            Err(why) => {
+                let raw = self.settings.raw(row);
+                self.problems.push(Problem::error(
+                    self.settings.position(row.name),
+                    row.name,
+                    Some(&raw),
+                    why.to_string(),
+                ));
+                None
+            }
+        }
+    }
+
+    /// Reads the expanded value by `parse`, whose error is what is allowed.
+    pub(crate) fn parse<T>(
+        &mut self,
+        row: &Row,
+        stress: bool,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(row, stress)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(allowed) => {
+                self.refuse(row, &text, format!("expected {allowed}"));
+                None
+            }
+        }
+    }
+
+    /// Reports a value that cannot be used.
+    pub(crate) fn refuse(&mut self, row: &Row, found: &str, cause: String) {
+        self.problems.push(Problem::error(
+            self.settings.position(row.name),
+            row.name,
+            Some(found),
+            cause,
+        ));
+    }
+
+    /// Reports something that mail goes on without.
+    pub(crate) fn warn(&mut self, row: &Row, cause: String) {
+        self.problems.push(Problem::warning(self.settings.position(row.name), row.name, cause));
+    }
+}

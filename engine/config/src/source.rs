@@ -1,0 +1,106 @@
+//! Where values come from, from the weakest to the strongest.
+
+use std::path::Path;
+
+use cf::{Definition, Definitions, Position};
+
+use crate::problem::Problem;
+
+/// What the machine says about itself; some defaults depend on it. Found out by the shell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// What `gethostname` says.
+    pub name: String,
+    /// The networks it is connected to, as `address/length`, for `mynetworks_style`.
+    pub networks: Vec<String>,
+}
+
+impl Machine {
+    /// A machine of this name, connected to nothing but itself.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), networks: Vec::new() }
+    }
+}
+
+/// What kind of source a definition is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// What `ringpost serve` assumes where it is given no configuration directory.
+    Serve,
+    /// main.cf
+    MainCf,
+    /// `-o name=value`
+    CommandLine,
+}
+
+/// All definitions, later ones overriding earlier ones.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    pub(crate) definitions: Vec<(Origin, Definition)>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Sources {
+    /// Nothing but defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A working mail host without a configuration: mail for any user at `localhost`, this host and
+    /// `domains` goes to Maildirs below `data`, the queue beside them.
+    #[must_use]
+    pub fn serve(mut self, data: &Path, domains: &[String]) -> Self {
+        let data = data.display();
+        let mut mail_domains = String::from("localhost, $myhostname");
+        for domain in domains {
+            mail_domains.push_str(", ");
+            mail_domains.push_str(domain);
+        }
+        for (name, value) in [
+            ("compatibility_level", "3.11".to_owned()),
+            ("queue_directory", format!("{data}/queue")),
+            ("data_directory", format!("{data}/state")),
+            ("virtual_mailbox_base", format!("{data}/mail")),
+            ("virtual_mailbox_template", "%d/%u/".to_owned()),
+            ("virtual_mailbox_domains", mail_domains),
+            ("mydestination", String::new()),
+        ] {
+            self.define(Origin::Serve, name, &value, Position::new("serve", 0));
+        }
+        self
+    }
+
+    /// The text of main.cf; `file` is what messages call it.
+    #[must_use]
+    pub fn main_cf(mut self, file: &str, text: &[u8]) -> Self {
+        let Definitions { list, problems } = cf::parse(file, text);
+        self.definitions.extend(list.into_iter().map(|definition| (Origin::MainCf, definition)));
+        self.problems.extend(problems.into_iter().map(|problem| {
+            Problem::error(problem.position, "", None, format!("this line {}", problem.error))
+        }));
+        self
+    }
+
+    /// `name=value` from the command line.
+    #[must_use]
+    pub fn overrides<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
+        for option in options {
+            let position = Position::new("command line", 0);
+            match cf::split_definition(option) {
+                Ok((name, value)) => self.define(Origin::CommandLine, name, value, position),
+                Err(why) => self.problems.push(Problem::error(
+                    position,
+                    "",
+                    Some(option),
+                    format!("this option {why}"),
+                )),
+            }
+        }
+        self
+    }
+
+    fn define(&mut self, origin: Origin, name: &str, value: &str, position: Position) {
+        let definition = Definition { name: name.into(), value: value.into(), position };
+        self.definitions.push((origin, definition));
+    }
+}

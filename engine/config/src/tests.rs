@@ -1,0 +1,212 @@
+//! What a snapshot makes of whole configurations.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use table::{Answer, Matched, Memory};
+
+use crate::*;
+
+fn machine() -> Machine {
+    Machine::named("mx.example.com")
+}
+
+fn built(main_cf: &str) -> Result<std::sync::Arc<Snapshot>, Vec<String>> {
+    let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
+    Snapshot::build(&sources, &machine(), &Memory::default())
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn warnings(main_cf: &str) -> Vec<String> {
+    built(main_cf).unwrap().warnings().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_empty_configuration_has_every_default() {
+    let snapshot = built("").unwrap();
+    assert_eq!(snapshot.warnings(), []);
+    assert_eq!(&*snapshot.site.myhostname, "mx.example.com");
+    assert_eq!(&*snapshot.site.mydomain, "example.com");
+    assert_eq!(&*snapshot.smtpd.smtpd_banner, "mx.example.com ESMTP ringpost");
+    assert_eq!(snapshot.smtpd.smtpd_timeout.under(false), Duration::from_secs(300));
+    assert_eq!(snapshot.smtpd.smtpd_timeout.under(true), Duration::from_secs(10));
+    assert_eq!(snapshot.smtpd.smtpd_hard_error_limit.under(true), 1);
+    assert_eq!(snapshot.smtpd.smtpd_forbid_bare_newline, BareNewline::Normalize);
+    assert!(!snapshot.smtpd.smtputf8_enable);
+    assert_eq!(snapshot.content.message_size_limit, 10_240_000);
+    assert_eq!(snapshot.queue.maximal_queue_lifetime, Duration::from_secs(5 * 86_400));
+    assert_eq!(&*snapshot.log.syslog_name, "postfix");
+    assert_eq!(snapshot.site.mydestination.has("localhost.example.com"), Matched::Yes);
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    assert_eq!(snapshot.site.mynetworks.has_address(loopback), Matched::Yes);
+    assert_eq!(snapshot.site.smtp_listen[0].to_string(), "127.0.0.1:2525");
+    assert_eq!(
+        snapshot.mailbox.virtual_mailbox_lock,
+        Locks { fcntl: true, flock: false, dotlock: true }
+    );
+}
+
+#[test]
+fn serve_without_a_configuration_is_a_working_mail_host() {
+    let sources = Sources::new().serve(Path::new("/data"), &["example.org".to_owned()]);
+    let snapshot = Snapshot::build(&sources, &machine(), &Memory::default()).unwrap();
+    for domain in ["localhost", "mx.example.com", "example.org"] {
+        assert_eq!(snapshot.mailbox.virtual_mailbox_domains.has(domain), Matched::Yes, "{domain}");
+    }
+    assert_eq!(snapshot.mailbox.virtual_mailbox_domains.has("example.net"), Matched::No);
+    assert_eq!(snapshot.site.queue_directory, Path::new("/data/queue"));
+    assert_eq!(snapshot.mailbox.virtual_mailbox_base, Path::new("/data/mail"));
+    assert_eq!(&*snapshot.mailbox.virtual_mailbox_template, "%d/%u/");
+    assert!(snapshot.smtpd.smtputf8_enable);
+    assert!(snapshot.settings().print_set().is_empty());
+}
+
+#[test]
+fn the_command_line_overrides_main_cf_and_that_overrides_serve() {
+    let sources = Sources::new()
+        .serve(Path::new("/data"), &[])
+        .main_cf("main.cf", b"queue_directory = /queue\nmyhostname = a.example.net\n")
+        .overrides(["myhostname=b.example.net", "smtpd_timeout = 5m"]);
+    let snapshot = Snapshot::build(&sources, &machine(), &Memory::default()).unwrap();
+    assert_eq!(&*snapshot.site.myhostname, "b.example.net");
+    assert_eq!(&*snapshot.site.mydomain, "example.net");
+    assert_eq!(snapshot.site.queue_directory, Path::new("/queue"));
+    assert_eq!(snapshot.smtpd.smtpd_timeout.under(true), Duration::from_secs(300));
+    assert_eq!(snapshot.settings().origin("myhostname"), Some(Origin::CommandLine));
+    assert_eq!(snapshot.warnings(), []);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_with_file_line_value_and_what_is_allowed() {
+    let problems = built(
+        "smtpd_timeout = soon\n\
+         smtpd_helo_required = true\n\
+         smtpd_forbid_bare_newline =\n  perhaps\n\
+         unknown_virtual_mailbox_reject_code = 250\n\
+         myorigin = $mydomain\nmydomain = $myorigin\n\
+         message_size_limit = 10M\n\
+         smtp_listen = localhost\n\
+         virtual_mailbox_lock = fcntl lockf\n\
+         smtpd_banner = $myhostname ${\n\
+         what is this\n",
+    )
+    .unwrap_err();
+    for expected in [
+        "main.cf:1: smtpd_timeout: found \"soon\", expected a number with one of the letters s, m, h, d, w; in seconds 1 to 86400",
+        "main.cf:2: smtpd_helo_required: found \"true\", expected yes or no",
+        "main.cf:3: smtpd_forbid_bare_newline: found \"perhaps\", expected normalize or reject or note or no",
+        "main.cf:5: unknown_virtual_mailbox_reject_code: found \"250\", expected a reply code, 400 to 599",
+        "main.cf:6: myorigin: found \"$mydomain\", needs itself: myorigin -> mydomain -> myorigin",
+        "main.cf:8: message_size_limit: found \"10M\", expected a whole number, 0 or more",
+        "main.cf:9: smtp_listen: found \"localhost\", expected address:port, [address]:port or port, one or more",
+        "main.cf:10: virtual_mailbox_lock: found \"fcntl lockf\", expected fcntl, flock and dotlock, or some of them",
+        "main.cf:11: smtpd_banner: found \"$myhostname ${\", no closing bracket for \"${\"",
+        "main.cf:12: this line has no \"=\" after \"what\"; expected \"name = value\"",
+    ] {
+        assert!(problems.iter().any(|said| said == expected), "{expected}\nnot in {problems:#?}");
+    }
+}
+
+#[test]
+fn a_mailbox_limit_below_the_message_limit_is_refused() {
+    let problems = built("virtual_mailbox_limit = 1000\n").unwrap_err();
+    assert_eq!(
+        problems,
+        ["main.cf:1: virtual_mailbox_limit: found \"1000\", expected 0 or no less than \
+          message_size_limit, which is 10240000"]
+    );
+    assert!(built("virtual_mailbox_limit = 0\n").is_ok());
+    assert!(built("message_size_limit = 0\n").is_err());
+}
+
+#[test]
+fn names_that_nothing_knows_are_warned_of_with_the_nearest_one() {
+    assert_eq!(
+        warnings(
+            "mybase = /srv\nvirtual_mailbox_base = $mybase/mail\nsmtpd_timeuot = 5s\nzzz = 1\n"
+        ),
+        [
+            "main.cf:3: smtpd_timeuot: no such parameter, and no other value mentions it; did you \
+             mean smtpd_timeout?",
+            "main.cf:4: zzz: no such parameter, and no other value mentions it",
+        ]
+    );
+}
+
+#[test]
+fn a_second_definition_names_the_first() {
+    assert_eq!(
+        warnings("myhostname = a\nmyhostname = b\n"),
+        ["main.cf:2: myhostname: overrides the earlier definition at main.cf:1"]
+    );
+}
+
+#[test]
+fn what_does_nothing_here_says_so() {
+    assert_eq!(
+        warnings("enable_long_queue_ids = yes\n"),
+        [
+            "main.cf:1: enable_long_queue_ids: accepted, without effect: queue ids are hexadecimal and \
+          never used again"
+        ]
+    );
+}
+
+#[test]
+fn a_table_that_is_away_is_a_warning_and_answers_unavailable() {
+    let snapshot = built("virtual_mailbox_maps = texthash:/none, hash:/users\n").unwrap();
+    let said: Vec<String> = snapshot.warnings().iter().map(ToString::to_string).collect();
+    assert!(
+        said.contains(
+            &"main.cf:1: virtual_mailbox_maps: table texthash:/none: open /none: entity not found"
+                .to_owned()
+        ),
+        "{said:#?}"
+    );
+    assert!(matches!(snapshot.mailbox.virtual_mailbox_maps.lookup("a@b"), Answer::Unavailable(_)));
+}
+
+#[test]
+fn compatibility_level_moves_defaults() {
+    assert!(!built("").unwrap().smtpd.smtputf8_enable);
+    assert!(built("compatibility_level = 3.6\n").unwrap().smtpd.smtputf8_enable);
+    assert_eq!(built("").unwrap().site.mynetworks_style, NetworksStyle::Subnet);
+    assert_eq!(
+        built("compatibility_level = 2\n").unwrap().site.mynetworks_style,
+        NetworksStyle::Host
+    );
+}
+
+#[test]
+fn the_table_is_sound() {
+    let mut names: Vec<&str> = rows().map(|row| row.name).collect();
+    names.sort_unstable();
+    for pair in names.windows(2) {
+        assert_ne!(pair[0], pair[1], "a parameter with two rows");
+    }
+    for row in rows() {
+        let manual = row.manual.join("");
+        assert!(manual.ends_with('.'), "{}: manual text is sentences", row.name);
+        assert!(!manual.contains("  "), "{}", row.name);
+    }
+}
+
+#[test]
+fn values_print_as_postconf_prints_them() {
+    let snapshot =
+        built("smtpd_banner = $myhostname\nmy_own =\nvirtual_uid_maps = $my_own\n").unwrap();
+    let lines =
+        |printed: Vec<Printed<'_>>| printed.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        lines(snapshot.settings().print_set()),
+        ["my_own =", "smtpd_banner = $myhostname", "virtual_uid_maps = $my_own"]
+    );
+    let defaults = lines(snapshot.settings().print_defaults());
+    assert!(defaults.contains(&"smtpd_timeout = ${stress?{10}:{300}}s".to_owned()));
+    assert!(defaults.contains(&"myhostname = mx.example.com".to_owned()));
+    assert!(defaults.is_sorted());
+    let all = lines(snapshot.settings().print_all());
+    assert_eq!(all.len(), defaults.len());
+    assert!(all.contains(&"smtpd_banner = $myhostname".to_owned()));
+}

@@ -1,0 +1,298 @@
+//! The types of parameters: how each is read from its expanded text.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cf::Unit;
+use table::{MapList, MatchList};
+
+use crate::reader::Reader;
+use crate::row::{Default, Row};
+
+/// A type that a parameter can have.
+pub trait Typed: Sized {
+    /// What the manual calls it.
+    const KIND: &'static str;
+
+    /// Reads the value of a row; reports to the reader what is wrong with it.
+    fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self>;
+}
+
+/// A type whose text alone decides.
+trait FromText: Sized {
+    const KIND: &'static str;
+
+    /// The error is what is allowed.
+    fn from_text(text: &str, row: &Row) -> Result<Self, String>;
+}
+
+impl<T: FromText> Typed for T {
+    const KIND: &'static str = T::KIND;
+
+    fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
+        reader.parse(row, false, |text| T::from_text(text, row))
+    }
+}
+
+/// A value that is another one while the server is overloaded: `${stress?{10}:{300}}s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stress<T> {
+    calm: T,
+    stressed: T,
+}
+
+impl<T: Copy> Stress<T> {
+    /// The value with `$stress` set or not.
+    pub const fn under(&self, stress: bool) -> T {
+        if stress { self.stressed } else { self.calm }
+    }
+}
+
+impl<T: FromText> Typed for Stress<T> {
+    const KIND: &'static str = T::KIND;
+
+    fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
+        let calm = reader.parse(row, false, |text| T::from_text(text, row))?;
+        let stressed = reader.parse(row, true, |text| T::from_text(text, row))?;
+        Some(Self { calm, stressed })
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty),+) => {$(
+        impl FromText for $type {
+            const KIND: &'static str = "number";
+
+            fn from_text(text: &str, row: &Row) -> Result<Self, String> {
+                let range = row.bounds.up_to(<$type>::MAX as u64);
+                Ok(cf::number(text, range)? as $type)
+            }
+        }
+    )+};
+}
+
+numbers!(u8, u16, u32, u64, usize);
+
+impl FromText for bool {
+    const KIND: &'static str = "yes or no";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        cf::boolean(text)
+    }
+}
+
+impl FromText for Duration {
+    const KIND: &'static str = "time";
+
+    /// Without a letter, a time counts the unit that its default ends in
+    /// (postfix `src/global/mail_conf_time.c`).
+    fn from_text(text: &str, row: &Row) -> Result<Self, String> {
+        let unit = match row.default {
+            Default::Text(text) => text.chars().last().and_then(Unit::of).unwrap_or_default(),
+            Default::Machine(_) => Unit::Second,
+        };
+        // Postfix keeps times in a C int; no one waits longer than its 68 years.
+        let range = row.bounds.up_to(i32::MAX as u64);
+        cf::seconds(text, unit, range).map(Self::from_secs)
+    }
+}
+
+impl FromText for Box<str> {
+    const KIND: &'static str = "text";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        Ok(text.into())
+    }
+}
+
+impl FromText for PathBuf {
+    const KIND: &'static str = "path";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        Ok(text.into())
+    }
+}
+
+/// Items parted by commas or white space.
+#[derive(Clone, Debug, std::default::Default, PartialEq, Eq)]
+pub struct List(Box<[Box<str>]>);
+
+impl List {
+    /// True where an item is this word, in any case.
+    pub fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|item| item.eq_ignore_ascii_case(word))
+    }
+}
+
+impl Deref for List {
+    type Target = [Box<str>];
+
+    fn deref(&self) -> &[Box<str>] {
+        &self.0
+    }
+}
+
+impl FromText for List {
+    const KIND: &'static str = "list";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        Ok(Self(cf::items(text).map(Into::into).collect()))
+    }
+}
+
+impl Typed for MapList {
+    const KIND: &'static str = "list of type:table";
+
+    /// A table that is away is a warning: it may come back, and until then it answers Unavailable.
+    fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
+        let text = reader.text(row, false)?;
+        let maps = Self::open(&text, reader.files());
+        maps.troubles().for_each(|trouble| reader.warn(row, trouble.to_string()));
+        maps.notes().for_each(|note| reader.warn(row, note.to_string()));
+        Some(maps)
+    }
+}
+
+impl Typed for MatchList {
+    const KIND: &'static str = "list of names, networks, type:table and /file";
+
+    fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
+        let text = reader.text(row, false)?;
+        let list = Self::open(row.name, &text, reader.files());
+        list.troubles().for_each(|trouble| reader.warn(row, trouble.to_string()));
+        list.notes().for_each(|note| reader.warn(row, note.to_string()));
+        Some(list)
+    }
+}
+
+/// Addresses and ports to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen(Box<[SocketAddr]>);
+
+impl Deref for Listen {
+    type Target = [SocketAddr];
+
+    fn deref(&self) -> &[SocketAddr] {
+        &self.0
+    }
+}
+
+impl FromText for Listen {
+    const KIND: &'static str = "list of address:port";
+
+    /// `127.0.0.1:2525`, `[::1]:2525`, or a port for all IPv4 and IPv6 addresses.
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        let all = |port| SocketAddr::new(IpAddr::from([0u16; 8]), port);
+        let one = |item: &str| item.parse().ok().or_else(|| item.parse().ok().map(all));
+        let list: Option<Box<[SocketAddr]>> = cf::items(text).map(one).collect();
+        list.filter(|list| !list.is_empty())
+            .map(Self)
+            .ok_or_else(|| "address:port, [address]:port or port, one or more".to_owned())
+    }
+}
+
+/// A reply code of SMTP that refuses: 4xx or 5xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyCode(pub u16);
+
+impl FromText for ReplyCode {
+    const KIND: &'static str = "reply code";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        let range = cf::Range { min: 400, max: 599 };
+        let code = cf::number(text, range).map_err(|_| "a reply code, 400 to 599")?;
+        Ok(Self(code as u16))
+    }
+}
+
+/// Declares an enum whose values are words of main.cf; the first spelling of a variant is the one
+/// that errors list.
+macro_rules! choice {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $( $(#[$doc:meta])+ $variant:ident = $word:literal $(| $alias:literal)*, )+ }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $( $(#[$doc])+ $variant, )+ }
+
+        impl FromText for $name {
+            const KIND: &'static str = concat!("one of", $(" ", $word),+);
+
+            fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+                $(
+                    if [$word $(, $alias)*].iter().any(|word| word.eq_ignore_ascii_case(text)) {
+                        return Ok(Self::$variant);
+                    }
+                )+
+                Err([$($word),+].join(" or "))
+            }
+        }
+    };
+}
+
+choice! {
+    /// What is done about a line of content that ends in LF without CR.
+    BareNewline {
+        /// The line ends there, but the message does so only at CR LF . CR LF.
+        Normalize = "normalize" | "yes",
+        /// The client is refused and disconnected.
+        Reject = "reject",
+        /// As ever, with a line in the log.
+        Note = "note",
+        /// As ever, without a word.
+        Allow = "no",
+    }
+}
+
+choice! {
+    /// How much of the neighbourhood `mynetworks` has by default.
+    NetworksStyle {
+        /// This machine.
+        Host = "host",
+        /// The networks it is connected to.
+        Subnet = "subnet",
+        /// The class A, B or C networks they are in.
+        Class = "class",
+    }
+}
+
+choice! {
+    /// How mailboxes are made durable.
+    MailboxSync {
+        /// Many files with two syncs of the file system.
+        Batch = "batch",
+        /// Each file and its directory.
+        File = "file",
+    }
+}
+
+/// How an mbox is locked, all of these together.
+#[derive(Clone, Copy, Debug, std::default::Default, PartialEq, Eq)]
+pub struct Locks {
+    /// `fcntl`
+    pub fcntl: bool,
+    /// `flock`
+    pub flock: bool,
+    /// `dotlock`: a file with `.lock` after the mailbox's name.
+    pub dotlock: bool,
+}
+
+impl FromText for Locks {
+    const KIND: &'static str = "list of fcntl flock dotlock";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        let mut locks = Self::default();
+        for item in cf::items(text) {
+            match item {
+                "fcntl" => locks.fcntl = true,
+                "flock" => locks.flock = true,
+                "dotlock" => locks.dotlock = true,
+                _ => return Err("fcntl, flock and dotlock, or some of them".to_owned()),
+            }
+        }
+        Ok(locks)
+    }
+}
