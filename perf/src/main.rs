@@ -3,10 +3,13 @@
 //! `perf/README.md` says how to use it and how to read what it prints. Nothing here is part of the
 //! mail server, and the mail server is driven only through its command line and its port.
 
+mod accounting;
 mod failure;
+mod floor;
 mod load;
 mod minimal;
 mod progress;
+mod server;
 mod sink;
 mod units;
 
@@ -28,12 +31,15 @@ enum Measurement {
     Load(load::Options),
     /// Takes mail and counts it.
     Sink(sink::Options),
+    /// A server that does the unavoidable work and nothing else.
+    Floor(floor::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().measurement {
         Measurement::Load(options) => load::main(&options),
         Measurement::Sink(options) => sink::main(&options),
+        Measurement::Floor(options) => floor::main(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
