@@ -1,0 +1,393 @@
+//! The pass over one message's content.
+
+use std::sync::Arc;
+
+use mail::{QueueId, Sink, Time};
+use memchr::memchr;
+
+use crate::date::{Civil, push_date, push_digits};
+use crate::header::{Known, LineStart, is_mailbox_line, known, line_start};
+use crate::received::{push_all, push_received};
+use crate::rules::{Message, Rules};
+
+/// How much of a Message-ID goes to the log.
+const LOGGED_MESSAGE_ID_BYTES_MAX: usize = 1000;
+
+/// What became known of a message on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// `message-id=` of the log line: the header's value, or the one that was added; empty where
+    /// there is none. Printable, and one line.
+    pub message_id: Box<str>,
+    /// `resent-message-id=`, likewise, where there is such a header.
+    pub resent_message_id: Option<Box<str>>,
+    /// `Received:` headers, ours among them.
+    pub hops: u32,
+    /// `hopcount_limit` is reached: the message is not to be accepted.
+    pub too_many_hops: bool,
+    /// There is a `Delivered-To:`, so an agent has to look for its own name in them.
+    pub has_delivered_to: bool,
+    /// A header was longer than `header_size_limit`.
+    pub header_cut: bool,
+    /// What went into the sink.
+    pub size_bytes: u64,
+}
+
+/// One message on its way: LF-terminated content in, the same with its headers seen to out.
+#[derive(Debug)]
+pub struct Cleanup {
+    rules: Arc<Rules>,
+    place: Place,
+    /// The header that is being gathered, with the line endings between its lines.
+    header: Vec<u8>,
+    /// Where its last line starts.
+    line: usize,
+    /// The name of the header that is being gathered ends here; 0 while its line is too short to say.
+    name_len: usize,
+    /// Where a header that got too long will be cut.
+    cut: Option<usize>,
+    first_line: bool,
+    seen: Seen,
+    missing: Missing,
+    summary: Summary,
+}
+
+/// Where in the message we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the first byte of a line of the head.
+    LineStart,
+    /// Within such a line.
+    InLine,
+    /// Behind the head.
+    Body,
+}
+
+/// Headers that were there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    message_id: bool,
+    date: bool,
+    from: bool,
+    recipients: bool,
+    /// Any `Resent-` header: then it is those that have to be complete (RFC 5322 section 3.6.6).
+    resent: bool,
+    resent_message_id: bool,
+    resent_date: bool,
+    resent_from: bool,
+}
+
+/// What to add where it is missing.
+#[derive(Debug)]
+enum Missing {
+    /// Nothing: a stranger's message stays as it is.
+    LeftOut,
+    /// Everything that Postfix adds.
+    Added { id: QueueId, arrival: Time, date: Box<[u8]>, from: Box<str> },
+}
+
+impl Cleanup {
+    /// Begins a message: its `Received:` header goes to the sink.
+    pub fn start<S: Sink>(rules: &Arc<Rules>, message: &Message<'_>, sink: &mut S) -> Self {
+        let mut header = Vec::with_capacity(512);
+        push_received(&mut header, rules, message);
+        let mut cleanup = Self {
+            rules: rules.clone(),
+            place: Place::LineStart,
+            header: Vec::new(),
+            line: 0,
+            name_len: 0,
+            cut: None,
+            first_line: true,
+            seen: Seen::default(),
+            missing: Missing::of(rules, message),
+            summary: Summary { hops: 1, ..Summary::default() },
+        };
+        cleanup.emit(&header, sink);
+        header.clear();
+        cleanup.header = header;
+        cleanup
+    }
+
+    /// The sink that a decoder writes to, so that content goes through here to `sink`.
+    pub fn onto<'a, S: Sink>(&'a mut self, sink: &'a mut S) -> Onto<'a, S> {
+        Onto { cleanup: self, sink }
+    }
+
+    /// The next piece of content, cut anywhere.
+    #[inline]
+    pub fn put<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
+        if self.place == Place::Body {
+            self.emit(bytes, sink);
+        } else {
+            self.put_head(bytes, sink);
+        }
+    }
+
+    /// Ends the message. A head without a body is complete as it is.
+    pub fn finish<S: Sink>(mut self, sink: &mut S) -> Summary {
+        if self.place == Place::InLine {
+            // A last line without its end: no decoder leaves one, but nothing depends on that.
+            self.end_line(sink);
+        }
+        if self.place != Place::Body {
+            self.end_header(sink);
+            self.end_head(sink);
+        }
+        self.summary.too_many_hops = self.summary.hops >= self.rules.hopcount_limit;
+        self.summary
+    }
+
+    #[inline]
+    fn emit<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
+        self.summary.size_bytes += bytes.len() as u64;
+        sink.put(bytes);
+    }
+
+    fn put_head<S: Sink>(&mut self, mut bytes: &[u8], sink: &mut S) {
+        while let Some(&first) = bytes.first() {
+            if self.place == Place::Body {
+                return self.emit(bytes, sink);
+            }
+            if self.place == Place::LineStart {
+                self.begin_line(first, sink);
+            }
+            let Some(lf) = memchr(b'\n', bytes) else {
+                self.gather(bytes);
+                return self.decide(sink);
+            };
+            self.gather(&bytes[..lf]);
+            self.end_line(sink);
+            bytes = &bytes[lf + 1..];
+        }
+    }
+
+    /// A line that begins with white space goes on with the header before it (RFC 5322 section
+    /// 2.2.3), and any other ends it.
+    fn begin_line<S: Sink>(&mut self, first: u8, sink: &mut S) {
+        let continues = matches!(first, b' ' | b'\t') && !self.header.is_empty();
+        if !continues {
+            self.end_header(sink);
+        }
+        self.line = self.header.len();
+        self.place = Place::InLine;
+    }
+
+    /// Keeps as much of a header as `header_size_limit` allows; the limit does not concern lines of
+    /// which it is not yet known whether they are headers.
+    fn gather(&mut self, bytes: &[u8]) {
+        let limit = self.rules.header_size_limit_bytes;
+        let decided = self.name_len > 0;
+        if !decided || self.header.len() + bytes.len() <= limit {
+            return self.header.extend_from_slice(bytes);
+        }
+        if self.cut.is_none() {
+            // As Postfix: between two lines where that costs no more than a tenth of the header,
+            // else in the midst of one.
+            let nice = self.line > limit - limit / 10 && self.line > 0;
+            self.cut = Some(if nice { self.line } else { limit });
+        }
+        let room = limit.saturating_sub(self.header.len());
+        self.header.extend_from_slice(&bytes[..room.min(bytes.len())]);
+    }
+
+    /// Looks at a first line as far as it is there: is it a header's?
+    fn decide<S: Sink>(&mut self, sink: &mut S) {
+        if self.name_len > 0 {
+            return;
+        }
+        if self.first_line {
+            match is_mailbox_line(&self.header) {
+                None => return,
+                // So it is kept, and the head goes on behind it (postfix `smtpd.c`).
+                Some(true) => drop(self.header.splice(0..0, *b"X-Mailbox-Line: ")),
+                Some(false) => {}
+            }
+            self.first_line = false;
+        }
+        match line_start(&self.header) {
+            LineStart::Undecided => {}
+            LineStart::Header(name_len) => {
+                self.name_len = name_len;
+                let limit = self.rules.header_size_limit_bytes;
+                if self.header.len() > limit {
+                    self.cut = Some(limit);
+                    self.header.truncate(limit);
+                }
+            }
+            LineStart::Other => self.begin_body(sink),
+        }
+    }
+
+    fn end_line<S: Sink>(&mut self, sink: &mut S) {
+        if self.name_len == 0 && self.header.is_empty() {
+            self.end_head(sink);
+            self.place = Place::Body;
+            return self.emit(b"\n", sink);
+        }
+        self.decide(sink);
+        if self.place == Place::InLine && self.name_len == 0 {
+            // The whole line is there and shows no colon.
+            self.begin_body(sink);
+        }
+        if self.place == Place::Body {
+            return self.emit(b"\n", sink);
+        }
+        if self.cut.is_none() {
+            self.header.push(b'\n');
+        }
+        self.place = Place::LineStart;
+    }
+
+    /// What was gathered is no header: the head is over, and the empty line behind it is missing.
+    fn begin_body<S: Sink>(&mut self, sink: &mut S) {
+        let line = std::mem::take(&mut self.header);
+        self.end_head(sink);
+        self.place = Place::Body;
+        self.emit(b"\n", sink);
+        self.emit(&line, sink);
+    }
+
+    /// The header is complete: everything that has to be known of it is found here.
+    fn end_header<S: Sink>(&mut self, sink: &mut S) {
+        if self.header.is_empty() {
+            return;
+        }
+        if let Some(cut) = self.cut.take() {
+            self.summary.header_cut = true;
+            self.header.truncate(cut);
+            if !self.header.ends_with(b"\n") {
+                self.header.push(b'\n');
+            }
+        }
+        let name = &self.header[..self.name_len];
+        if let Some(known) = known(name) {
+            self.note(known);
+        }
+        let name = &self.header[..self.name_len];
+        let is_name = |dropped: &Box<str>| dropped.as_bytes().eq_ignore_ascii_case(name);
+        if !self.rules.message_drop_headers.iter().any(is_name) {
+            self.summary.size_bytes += self.header.len() as u64;
+            sink.put(&self.header);
+        }
+        self.header.clear();
+        self.name_len = 0;
+    }
+
+    fn note(&mut self, known: Known) {
+        let seen = &mut self.seen;
+        match known {
+            Known::Received => self.summary.hops += 1,
+            Known::DeliveredTo => self.summary.has_delivered_to = true,
+            Known::MessageId => {
+                seen.message_id = true;
+                self.summary.message_id = printable_value(&self.header, self.name_len);
+            }
+            Known::Date => seen.date = true,
+            Known::From => seen.from = true,
+            Known::ToOrCc => seen.recipients = true,
+            Known::ResentMessageId => {
+                let value = printable_value(&self.header, self.name_len);
+                self.summary.resent_message_id = Some(value);
+                (seen.resent, seen.resent_message_id) = (true, true);
+            }
+            Known::ResentDate => (seen.resent, seen.resent_date) = (true, true),
+            Known::ResentFrom => (seen.resent, seen.resent_from) = (true, true),
+            Known::ResentToOrCc => (seen.resent, seen.recipients) = (true, true),
+            Known::ResentOther => seen.resent = true,
+        }
+    }
+
+    /// Adds what is missing behind the last header.
+    fn end_head<S: Sink>(&mut self, sink: &mut S) {
+        let Missing::Added { id, arrival, date, from } =
+            std::mem::replace(&mut self.missing, Missing::LeftOut)
+        else {
+            return;
+        };
+        let seen = self.seen;
+        let (prefix, has_id, has_date, has_from) = if seen.resent {
+            ("Resent-", seen.resent_message_id, seen.resent_date, seen.resent_from)
+        } else {
+            ("", seen.message_id, seen.date, seen.from)
+        };
+        let mut added = Vec::new();
+        if !has_id {
+            let message_id = self.make_message_id(id, arrival);
+            push_all(&mut added, &[prefix, "Message-Id: ", &message_id, "\n"]);
+            if seen.resent {
+                self.summary.resent_message_id = Some(message_id);
+            } else {
+                self.summary.message_id = message_id;
+            }
+        }
+        if !has_date {
+            push_all(&mut added, &[prefix, "Date: "]);
+            added.extend_from_slice(&date);
+            added.push(b'\n');
+        }
+        if !has_from {
+            push_all(&mut added, &[prefix, "From: ", &from, "\n"]);
+        }
+        if !seen.recipients && !self.rules.undisclosed_recipients_header.is_empty() {
+            push_all(&mut added, &[&self.rules.undisclosed_recipients_header, "\n"]);
+        }
+        self.emit(&added, sink);
+    }
+
+    /// Unique, since the id is: `<20261120113114.0123456789ABCD@mx.example>`.
+    fn make_message_id(&self, id: QueueId, arrival: Time) -> Box<str> {
+        let civil = Civil::new(arrival, 0);
+        let mut stamp = Vec::with_capacity(14);
+        push_digits(&mut stamp, civil.year, 4);
+        let month = civil.month as u64 + 1;
+        for number in [month, civil.day, civil.hour, civil.minute, civil.second] {
+            push_digits(&mut stamp, number, 2);
+        }
+        let stamp = String::from_utf8_lossy(&stamp);
+        format!("<{stamp}.{id}@{}>", self.rules.hostname).into()
+    }
+}
+
+/// See [`Cleanup::onto`].
+#[derive(Debug)]
+pub struct Onto<'a, S> {
+    cleanup: &'a mut Cleanup,
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Sink for Onto<'_, S> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.cleanup.put(bytes, self.sink);
+    }
+}
+
+impl Missing {
+    fn of(rules: &Rules, message: &Message<'_>) -> Self {
+        if !message.from_own_client && !rules.always_add_missing_headers {
+            return Self::LeftOut;
+        }
+        let mut date = Vec::with_capacity(48);
+        push_date(&mut date, message.arrival, message.zone);
+        let from = match &message.envelope.sender {
+            Some(sender) => sender.as_str().into(),
+            None => format!("MAILER-DAEMON@{}", rules.hostname).into(),
+        };
+        Self::Added { id: message.id, arrival: message.arrival, date: date.into(), from }
+    }
+}
+
+/// A header's value for the log: unfolded, printable, and not too long.
+fn printable_value(header: &[u8], name_len: usize) -> Box<str> {
+    let colon = memchr(b':', &header[name_len..]).map_or(header.len(), |at| name_len + at + 1);
+    let value = header[colon..].trim_ascii();
+    let value = &value[..value.len().min(LOGGED_MESSAGE_ID_BYTES_MAX)];
+    if value.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
+        return String::from_utf8_lossy(value).into();
+    }
+    String::from_utf8_lossy(value)
+        .chars()
+        .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '?' } else { c })
+        .collect()
+}

@@ -1,0 +1,65 @@
+//! Our own `Received:` header (RFC 5321 section 4.4), in Postfix's shape.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use mail::{Client, Protocol};
+
+use crate::date::push_date;
+use crate::rules::{Message, Rules};
+
+/// Appends the header with its line endings.
+///
+/// Everything in it that a stranger chose is one word: the dialogue saw to the HELO name, the address
+/// syntax to the recipient, the resolver to the client's name.
+pub(crate) fn push_received(out: &mut Vec<u8>, rules: &Rules, message: &Message<'_>) {
+    let client = &message.envelope.client;
+    if client.protocol == Protocol::Local {
+        push_all(out, &["Received: by ", &rules.hostname, " (", &rules.mail_name, ")\n\tid "]);
+        push_id(out, message);
+        out.extend_from_slice(b"; ");
+    } else {
+        push_from(out, client);
+        push_all(out, &["\tby ", &rules.hostname, " (", &rules.mail_name, ") with "]);
+        out.extend_from_slice(match client.protocol {
+            // RFC 6531 section 4.3: whatever the greeting was.
+            _ if message.envelope.smtputf8 => b"UTF8SMTP",
+            Protocol::Utf8Smtp => b"UTF8SMTP",
+            Protocol::Esmtp => b"ESMTP",
+            Protocol::Smtp | Protocol::Local => b"SMTP",
+        });
+        out.extend_from_slice(b" id ");
+        push_id(out, message);
+        match &*message.envelope.recipients {
+            // Only where it betrays no recipient to another (RFC 5321 section 7.6).
+            [recipient] => push_all(out, &["\n\tfor <", recipient.address.as_str(), ">; "]),
+            _ => out.extend_from_slice(b";\n\t"),
+        }
+    }
+    push_date(out, message.arrival, message.zone);
+    out.push(b'\n');
+}
+
+fn push_from(out: &mut Vec<u8>, client: &Client) {
+    let helo = if client.helo.is_empty() { &client.name } else { &client.helo };
+    push_all(out, &["Received: from ", helo, " (", &client.name, " ["]);
+    // RFC 5321 section 4.1.3
+    let written = match client.address.map(|address| address.ip().to_canonical()) {
+        Some(IpAddr::V4(address)) => write!(out, "{address}"),
+        Some(IpAddr::V6(address)) => write!(out, "IPv6:{address}"),
+        None => write!(out, "unknown"),
+    };
+    debug_assert!(written.is_ok(), "a Vec takes everything");
+    out.extend_from_slice(b"])\n");
+}
+
+fn push_id(out: &mut Vec<u8>, message: &Message<'_>) {
+    let written = write!(out, "{}", message.id);
+    debug_assert!(written.is_ok(), "a Vec takes everything");
+}
+
+pub(crate) fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
