@@ -8,6 +8,7 @@ mod id;
 mod job;
 mod sink;
 mod status;
+mod template;
 mod time;
 
 pub use address::{ADDRESS_BYTES_MAX, Address, AddressError};
@@ -16,4 +17,5 @@ pub use id::{IdSource, QueueId, QueueIdError};
 pub use job::{Content, Job, Outcome, Verdict};
 pub use sink::Sink;
 pub use status::Status;
+pub use template::{UnsafeName, mailbox_path};
 pub use time::Time;
