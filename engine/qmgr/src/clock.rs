@@ -2,8 +2,8 @@
 //!
 //! Lifetimes are measured from the arrival that the queue has stored, so a clock that jumps ahead
 //! would give up mail long before its time. The scheduler is polled at the latest every queue run;
-//! a longer silence is taken for a jump, and the mail that was there before it does not age by it.
-//! (A host that slept looks the same: its mail is then tried longer, which is no harm.)
+//! a longer silence is taken for a jump, and the time jumped over ages no mail. (A host that slept
+//! looks the same: its mail is then tried longer, which is no harm.)
 
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ const JUMPS_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     last: Option<Time>,
+    /// In order and apart: a jump begins at the last reading, and no jump ends after that.
     jumps: Vec<Jump>,
 }
 
-/// The clock went from `before` to `before + by` without that time having passed.
+/// A span that the clock showed as past without living through it.
 #[derive(Debug)]
 struct Jump {
-    before: Time,
-    by: Duration,
+    from: Time,
+    to: Time,
 }
 
 /// What a reading of the clock tells.
@@ -40,26 +41,26 @@ impl Clock {
             return Reading::Onward;
         };
         if now < last {
+            // What lies ahead again will be lived through after all.
             for jump in &mut self.jumps {
-                jump.by = jump.by.min(now.since(jump.before));
+                jump.to = jump.to.min(now);
             }
-            self.jumps.retain(|jump| !jump.by.is_zero());
+            self.jumps.retain(|jump| jump.from < jump.to);
             return Reading::Back;
         }
-        let gap = now.since(last);
-        if gap > gap_max {
+        if now.since(last) > gap_max {
             if self.jumps.len() == JUMPS_MAX {
                 let oldest = self.jumps.remove(0);
-                self.jumps[0].by += oldest.by;
+                self.jumps[0].from = oldest.from;
             }
-            self.jumps.push(Jump { before: last, by: gap });
+            self.jumps.push(Jump { from: last, to: now });
         }
         Reading::Onward
     }
 
     /// How long a message has been here.
     pub(crate) fn age(&self, arrival: Time, now: Time) -> Duration {
-        let jumped = self.jumps.iter().filter(|jump| arrival <= jump.before).map(|jump| jump.by);
+        let jumped = self.jumps.iter().map(|jump| jump.to.since(jump.from.max(arrival)));
         now.since(arrival).saturating_sub(jumped.sum())
     }
 }
@@ -92,6 +93,13 @@ mod tests {
         let clock = clock(&[1_000, 90_000, 1_100, 1_400, 1_700]);
         let age = clock.age(Time::from_secs(1_000), Time::from_secs(1_700));
         assert_eq!(age.as_secs(), 600, "one hundred seconds passed unseen, the rest was seen");
+    }
+
+    #[test]
+    fn mail_that_came_before_the_clock_was_set_back_does_not_age_by_the_jump_onward() {
+        let clock = clock(&[100_000, 20_000, 200_000, 200_300]);
+        let age = clock.age(Time::from_secs(100_000), Time::from_secs(200_300));
+        assert_eq!(age.as_secs(), 300);
     }
 
     #[test]
