@@ -608,7 +608,7 @@ mod tests {
         fn a_flipped_bit_gives_an_error_or_another_valid_frame(job in jobs(), at in any::<prop::sample::Index>(), bit in 0..8) {
             let frame = packed(std::slice::from_ref(&job));
             let mut flipped = frame.clone();
-            flipped[at.index(frame.len())] ^= 1 << bit;
+            flipped[at.index(frame.len())] ^= 1u8 << bit;
             if let Ok(other) = decode(&flipped) {
                 prop_assert_ne!(other, Frame::Jobs(vec![job]));
             }

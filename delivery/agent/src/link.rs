@@ -53,12 +53,20 @@ struct State {
     /// The segments that the agent has, as it has them: the oldest first.
     segments: VecDeque<(u8, u64)>,
     /// A frame that the socket has not taken yet.
-    outbox: Option<(Vec<u8>, Option<OwnedFd>)>,
+    outbox: Option<Outgoing>,
     /// The job at the front of `waiting` has its content file announced.
     front_announced: bool,
     /// Outcomes that were decided on this side.
     decided: Vec<Outcome>,
     buffer: Box<[u8; FRAME_BYTES_MAX]>,
+}
+
+/// A frame on its way out.
+struct Outgoing {
+    bytes: Vec<u8>,
+    descriptor: Option<OwnedFd>,
+    /// The jobs in it.
+    jobs: Vec<Job>,
 }
 
 /// Whether a job was taken.
@@ -175,6 +183,7 @@ impl Link {
         for job in &mut jobs {
             job.seen_before = true;
         }
+        jobs.extend(state.outbox.take().into_iter().flat_map(|outgoing| outgoing.jobs));
         jobs.extend(state.waiting.drain(..));
         jobs.extend(state.waiting_files.drain(..));
         self.in_flight.set(0);
@@ -186,18 +195,23 @@ impl Link {
     fn send(&self) -> Result<Sent, String> {
         let state = &mut *self.state.borrow_mut();
         loop {
-            if let Some((bytes, descriptor)) = &state.outbox {
-                let descriptor = descriptor.as_ref().map(AsFd::as_fd);
+            if let Some(outgoing) = &state.outbox {
+                let descriptor = outgoing.descriptor.as_ref().map(AsFd::as_fd);
                 let sent = self.socket.try_io(Interest::WRITABLE, || {
-                    socket::send(self.socket.as_fd(), bytes, descriptor, SendFlags::DONTWAIT)
+                    let socket = self.socket.as_fd();
+                    socket::send(socket, &outgoing.bytes, descriptor, SendFlags::DONTWAIT)
                         .map_err(io::Error::from)
                 });
                 match sent {
-                    Ok(()) => state.outbox = None,
+                    Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         return Ok(Sent::SocketFull);
                     }
                     Err(error) => return Err(format!("cannot send to it: {error}")),
+                }
+                for job in state.outbox.take().into_iter().flat_map(|outgoing| outgoing.jobs) {
+                    let twin = state.outstanding.insert(job.tag, job);
+                    debug_assert!(twin.is_none(), "tags in flight differ");
                 }
             }
             state.fill_outbox(&*self.sources);
@@ -248,6 +262,7 @@ impl State {
     /// Makes the next frame: a descriptor that the first waiting job needs, or as many jobs as fit.
     fn fill_outbox(&mut self, sources: &dyn Sources) {
         let mut frame = Packer::jobs();
+        let mut jobs = Vec::new();
         while let Some(job) = self.waiting.front() {
             let opened = match job.content {
                 Content::File { .. } if self.front_announced => None,
@@ -270,7 +285,8 @@ impl State {
             match opened {
                 Some((announcement, Ok(descriptor))) => {
                     self.announced(job.content);
-                    self.outbox = Some((announcement, Some(descriptor)));
+                    self.outbox =
+                        Some(Outgoing { bytes: announcement, descriptor: Some(descriptor), jobs });
                     return;
                 }
                 Some((_, Err(error))) => {
@@ -290,12 +306,11 @@ impl State {
             self.front_announced = false;
             if let Some(job) = self.waiting.pop_front() {
                 self.files += usize::from(matches!(job.content, Content::File { .. }));
-                let twin = self.outstanding.insert(job.tag, job);
-                debug_assert!(twin.is_none(), "tags in flight differ");
+                jobs.push(job);
             }
         }
         if !frame.is_empty() {
-            self.outbox = Some((frame.finish(), None));
+            self.outbox = Some(Outgoing { bytes: frame.finish(), descriptor: None, jobs });
         }
     }
 
