@@ -6,6 +6,7 @@ mod address;
 mod envelope;
 mod id;
 mod job;
+pub mod log;
 mod sink;
 mod status;
 mod template;
