@@ -9,6 +9,7 @@ mod floor;
 mod load;
 mod minimal;
 mod progress;
+mod runtimes;
 mod server;
 mod sink;
 mod units;
@@ -33,6 +34,10 @@ enum Measurement {
     Sink(sink::Options),
     /// A server that does the unavoidable work and nothing else.
     Floor(floor::Options),
+    /// Compares runtimes on the same minimal SMTP dialogue.
+    Runtimes(runtimes::Options),
+    #[command(hide = true)]
+    ServeMinimal(runtimes::ServeOptions),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         Measurement::Load(options) => load::main(&options),
         Measurement::Sink(options) => sink::main(&options),
         Measurement::Floor(options) => floor::main(&options),
+        Measurement::Runtimes(options) => runtimes::main(&options),
+        Measurement::ServeMinimal(options) => runtimes::serve(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
