@@ -85,7 +85,7 @@ pub enum Source {
     },
     /// All deferred messages, by id (`postqueue -f`).
     Deferred,
-    /// Deferred messages with a recipient at this domain, by id (`postqueue -s`).
+    /// Deferred messages with a recipient at this domain, in lower case, by id (`postqueue -s`).
     Site(Box<str>),
 }
 

@@ -94,7 +94,7 @@ impl Runs {
 
     /// The deferred mail of one site is to be fetched.
     pub(crate) fn start_site(&mut self, site: &str) {
-        let source = Source::Site(site.into());
+        let source = Source::Site(site.to_ascii_lowercase().into());
         if self.deferred.iter().any(|run| run.source == Source::Deferred) {
             return;
         }

@@ -13,37 +13,37 @@ use qmgr::{
 };
 
 /// A queue, its agents and a clock.
-pub struct World {
-    pub scheduler: Scheduler,
-    pub limits: Parameters,
+pub(crate) struct World {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) limits: Parameters,
     /// What the clock shows.
-    pub now: Time,
+    pub(crate) now: Time,
     /// The time that has really passed.
-    pub lived: Duration,
-    pub stored: BTreeMap<QueueId, Stored>,
+    pub(crate) lived: Duration,
+    pub(crate) stored: BTreeMap<QueueId, Stored>,
     /// Jobs that an agent has in hand.
-    pub out: Vec<(Transport, Job)>,
+    pub(crate) out: Vec<(Transport, Job)>,
     /// Recipients that were with an agent when it died.
-    pub unsure: BTreeSet<(QueueId, u32)>,
-    pub delivered: BTreeSet<(QueueId, u32)>,
-    pub log: Vec<Log>,
-    pub effects: Effects,
-    ids: u64,
+    pub(crate) unsure: BTreeSet<(QueueId, u32)>,
+    pub(crate) delivered: BTreeSet<(QueueId, u32)>,
+    pub(crate) log: Vec<Log>,
+    pub(crate) effects: Effects,
+    pub(crate) ids: u64,
 }
 
 /// A message in the queue.
-pub struct Stored {
-    pub arrival: Time,
-    pub born: Duration,
-    pub sender: Option<Address>,
-    pub pending: BTreeMap<u32, Recipient>,
-    pub total: u32,
-    pub place: Place,
-    pub failed: bool,
+pub(crate) struct Stored {
+    pub(crate) arrival: Time,
+    pub(crate) born: Duration,
+    pub(crate) sender: Option<Address>,
+    pub(crate) pending: BTreeMap<u32, Recipient>,
+    pub(crate) total: u32,
+    pub(crate) place: Place,
+    pub(crate) failed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     Incoming,
     Deferred(Time),
     Held(Hold),
@@ -64,12 +64,12 @@ fn pending(number: u32, recipient: &Recipient) -> Pending {
     Pending { number, recipient: recipient.clone(), transport, next_hop: None }
 }
 
-pub fn address(text: &str) -> Address {
+pub(crate) fn address(text: &str) -> Address {
     Address::parse(text.as_bytes()).unwrap()
 }
 
 impl World {
-    pub fn new(limits: Parameters) -> Self {
+    pub(crate) fn new(limits: Parameters) -> Self {
         let mut world = Self {
             scheduler: Scheduler::new(limits.clone()),
             limits,
@@ -88,7 +88,7 @@ impl World {
         world
     }
 
-    pub fn message(&self, id: QueueId) -> Message {
+    pub(crate) fn message(&self, id: QueueId) -> Message {
         let stored = &self.stored[&id];
         Message {
             id,
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// A message is committed.
-    pub fn arrive(&mut self, to: &[&str]) -> (QueueId, Admission) {
+    pub(crate) fn arrive(&mut self, to: &[&str]) -> (QueueId, Admission) {
         self.ids += 1;
         let id = QueueId::from_u64(self.ids);
         let recipients = to.iter().map(|to| Recipient::new(address(to)));
@@ -123,7 +123,7 @@ impl World {
         (id, admission)
     }
 
-    pub fn poll(&mut self, free: usize) {
+    pub(crate) fn poll(&mut self, free: usize) {
         self.scheduler.poll(self.now, free, &mut self.effects);
         assert!(self.effects.jobs.len() <= free, "more jobs than asked for");
         assert!(self.scheduler.active() <= self.limits.active_messages_max, "active limit");
@@ -134,10 +134,15 @@ impl World {
             self.apply(change);
         }
         self.log.append(&mut self.effects.log);
-        for resolve in std::mem::take(&mut self.effects.resolve) {
+        let resolve = std::mem::take(&mut self.effects.resolve);
+        let resolved = !resolve.is_empty();
+        for resolve in resolve {
             let numbered = (resolve.first_number..).zip(&resolve.recipients);
             let ways = numbered.map(|(n, to)| pending(n, to)).collect();
             self.scheduler.resolved(resolve.id, ways, self.now);
+        }
+        if resolved {
+            self.poll(0);
         }
         let longest = self.limits.queue_run_delay;
         assert!(self.effects.wake <= self.now.after(longest), "asleep for more than a queue run");
@@ -207,13 +212,13 @@ impl World {
     }
 
     /// An agent answers the `at`th job that is out.
-    pub fn answer(&mut self, at: usize, verdict: Verdict, status: Status) {
+    pub(crate) fn answer(&mut self, at: usize, verdict: Verdict, status: Status) {
         let (_, job) = self.out.remove(at);
         let text = "the agent's words".into();
         assert!(self.scheduler.outcome(Outcome { tag: job.tag, verdict, status, text }, self.now));
     }
 
-    pub fn lose_agent(&mut self, transport: Transport) {
+    pub(crate) fn lose_agent(&mut self, transport: Transport) {
         let lost: Vec<Job>;
         (lost, self.out) = {
             let (lost, kept) = self.out.drain(..).partition::<Vec<_>, _>(|(t, _)| *t == transport);
@@ -228,7 +233,7 @@ impl World {
     }
 
     /// Answers the open question, if there is one.
-    pub fn answer_pull(&mut self) {
+    pub(crate) fn answer_pull(&mut self) {
         // The answer must come from a queue that has seen all changes.
         self.poll(0);
         let Some(pull) = self.effects.pull.take() else { return };
@@ -273,19 +278,19 @@ impl World {
         (taken, None)
     }
 
-    pub fn sleep(&mut self, duration: Duration) {
+    pub(crate) fn sleep(&mut self, duration: Duration) {
         self.now = self.now.after(duration);
         self.lived += duration;
     }
 
     /// Sleeps until the scheduler wants to be woken.
-    pub fn sleep_until_woken(&mut self) {
+    pub(crate) fn sleep_until_woken(&mut self) {
         let wait = self.effects.wake.since(self.now);
         self.sleep(wait);
     }
 
     /// Lets everything that is due happen, and every agent succeed.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             self.answer_pull();
             self.poll(1_000);
