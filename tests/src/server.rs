@@ -315,6 +315,11 @@ impl Server {
             .unwrap_or_else(|| panic!("no line with {parts:?} on standard output"))
     }
 
+    /// Closes our end of its standard output once it has printed one more line.
+    pub fn close_output(&self) {
+        self.out.lock().closing = true;
+    }
+
     /// `ringpost COMMAND... --data ...`
     pub fn ringpost(&self, arguments: &[&str]) -> Ran {
         self.setup.ringpost(arguments)
@@ -457,6 +462,8 @@ struct Lines(Arc<(Mutex<Seen>, Condvar)>);
 struct Seen {
     lines: Vec<String>,
     ended: bool,
+    /// Nobody wants more: the pipe is closed at the next line.
+    closing: bool,
 }
 
 impl Lines {
@@ -465,8 +472,12 @@ impl Lines {
         let lines = Self(Arc::clone(&shared));
         thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                lines.lock().lines.push(line);
+                let mut seen = lines.lock();
+                seen.lines.push(line);
                 lines.0.1.notify_all();
+                if seen.closing {
+                    break;
+                }
             }
             lines.lock().ended = true;
             lines.0.1.notify_all();

@@ -80,6 +80,12 @@ impl Session {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// Sends these bytes, or fails when the server does not take them in time.
+    pub fn send_within(&mut self, bytes: impl AsRef<[u8]>, limit: Duration) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(limit))?;
+        self.send(bytes)
+    }
+
     /// Sends a line and its CRLF, and reads the reply.
     pub fn command(&mut self, line: &str) -> io::Result<Reply> {
         self.send(format!("{line}\r\n"))?;

@@ -1,3 +1,14 @@
 //! The program as a whole, from outside: real clients, real files, faults and attacks.
 //!
-//! `tests/run` builds what these need and runs them on both back-ends.
+//! `tests/run` builds what these need, and runs them on both back-ends, as root (three processes) and as
+//! an ordinary user (one). What only root can try is in modules called `as_root`.
+
+mod clients;
+mod commands;
+mod content;
+mod delivery;
+mod faults;
+mod hostile;
+mod logs;
+mod policy;
+mod smuggling;
