@@ -12,6 +12,8 @@ mod format;
 mod json;
 mod line;
 mod push;
+#[cfg(test)]
+mod tests;
 
 pub use delay::Delays;
 pub use format::{Formatter, Style};
