@@ -1,0 +1,312 @@
+//! The committer: one batch at a time into the log, and what follows from its being there.
+//!
+//! A failed write is never tried again. After it nobody knows what the disk holds, and a second sync that
+//! succeeds would say nothing about what the first one lost: so the slice ends, all who wait are told, and
+//! the next start finds out from the log what is there.
+
+use std::any::Any;
+use std::rc::Rc;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::batch::{Batch, Effect, Written};
+use crate::change::{Change, Reason};
+use crate::codec::{Kind, record_bytes};
+use crate::disk::{Buf, Disk};
+use crate::entry::Stored;
+use crate::error::Refusal;
+use crate::fields::{put_u32, put_u64};
+use crate::group::{Decision, Group, decide};
+use crate::segment::{HEAD_BYTES, Head, PAGE};
+use crate::slice::Inner;
+
+/// An entry of a footer: queue id and offset of the record.
+pub(crate) const FOOTER_ENTRY_BYTES: usize = 12;
+
+impl<D: Disk> Inner<D> {
+    /// Writes batches until the slice is closed or fails.
+    pub(crate) async fn commit_batches(&self) {
+        while let Some(batch) = self.next_batch().await {
+            let progress = Rc::clone(&batch.progress);
+            self.core.borrow_mut().writing = Some(Rc::clone(&progress));
+            let written = self.write(batch).await;
+            self.core.borrow_mut().writing = None;
+            match written {
+                Ok((written, memory)) => {
+                    progress.finish(Ok(written), memory.as_ref().map(Rc::downgrade));
+                    self.upkeep.notify_one();
+                }
+                Err(refusal) => {
+                    progress.finish(Err(refusal), None);
+                    self.fail(refusal);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends the slice: whoever waits, and whoever comes, is refused. Reads go on.
+    pub(crate) fn fail(&self, refusal: Refusal) {
+        let mut core = self.core.borrow_mut();
+        core.ended = Some(refusal);
+        let waiting: Vec<_> = core.sealed.drain(..).collect();
+        let open = core.open.take();
+        drop(core);
+        for batch in waiting.into_iter().chain(open) {
+            batch.progress.finish(Err(refusal), None);
+        }
+        self.upkeep.notify_one();
+        self.spare.notify_waiters();
+    }
+
+    /// Waits for a batch to write; `None` where there is none left and the slice is being closed.
+    async fn next_batch(&self) -> Option<Batch<D::Buf>> {
+        loop {
+            let wait = {
+                let mut core = self.core.borrow_mut();
+                if let Some(batch) = core.sealed.pop_front() {
+                    return Some(batch);
+                }
+                let ended = core.ended.is_some();
+                match core.open.as_ref().map(|open| self.decide(open, ended)) {
+                    Some(Decision::Write) => {
+                        let open = core.open.take()?;
+                        core.queued_bytes += open.padded_bytes() as u64;
+                        return Some(open);
+                    }
+                    Some(Decision::Wait(wait)) => Some(wait),
+                    None if ended => return None,
+                    None => None,
+                }
+            };
+            match wait {
+                Some(wait) => {
+                    let _ = timeout_at(Instant::now() + wait, self.work.notified()).await;
+                }
+                None => self.work.notified().await,
+            }
+        }
+    }
+
+    fn decide(&self, open: &Batch<D::Buf>, ended: bool) -> Decision {
+        if ended || open.used >= self.options.batch_bytes / 2 {
+            return Decision::Write;
+        }
+        decide(Group {
+            waiting: open.waiting,
+            open: self.open_transactions.get(),
+            age: open.since.elapsed(),
+        })
+    }
+
+    async fn write(
+        &self,
+        mut batch: Batch<D::Buf>,
+    ) -> Result<(Written, Option<Rc<dyn Any>>), Refusal> {
+        let bytes = batch.padded_bytes();
+        let footer_entries = batch.messages.len();
+        while !self.fits(bytes, footer_entries) {
+            self.roll().await?;
+        }
+        let (slot, offset, file, stamp) = {
+            let core = self.core.borrow();
+            let slot = core.space.current_slot().expect("`fits` found one");
+            (slot.head.slot, slot.end, slot.file.clone(), slot.head.stamp)
+        };
+        batch.finish(stamp);
+        let arena_offset = batch.buf.offset();
+        let Batch { buf, messages, effects, last_seq, .. } = batch;
+        let (result, buf) = self.disk.write_durably(&file, buf, u64::from(offset)).await;
+        if result.is_err() {
+            return Err(Refusal::Failed);
+        }
+        let written = Written { slice: self.options.slice, slot, offset, arena_offset };
+        let memory: Option<Rc<dyn Any>> =
+            if messages.is_empty() { None } else { Some(Rc::new(buf)) };
+        let mut core = self.core.borrow_mut();
+        core.counters.batches += 1;
+        core.counters.bytes += bytes as u64;
+        core.queued_bytes -= bytes as u64;
+        core.committed_seq = last_seq;
+        let position = core.space.current_slot_mut().expect("it was not changed meanwhile");
+        position.end += bytes as u32;
+        position.last_seq = last_seq;
+        core.space.touch(slot);
+        let mut orphaned = Vec::new();
+        let mut files = Vec::new();
+        for arrival in messages {
+            let mut entry = arrival.entry;
+            entry.slot = slot;
+            entry.record_offset += offset;
+            if let Stored::Inline { offset: content, len } = entry.stored {
+                if let Some(memory) = &memory
+                    && arrival.copied.is_none()
+                {
+                    let place = (Rc::clone(memory), arena_offset + u64::from(content));
+                    core.fresh.insert(entry.id, place);
+                    core.fresh_order.push_back(entry.id);
+                }
+                entry.stored = Stored::Inline { offset: content + offset, len };
+            }
+            core.space.note_message(slot, entry.id, entry.record_offset);
+            match arrival.copied {
+                None => {
+                    core.counters.messages += 1;
+                    core.space.count_in(&entry);
+                    core.store.insert(entry, true);
+                }
+                Some(copied) => {
+                    core.counters.copies += 1;
+                    core.space.note_need(slot, copied.home_seq);
+                    orphaned.extend(core.moved(&entry, copied.last_seq));
+                }
+            }
+        }
+        for effect in effects {
+            match effect {
+                Effect::Needs { home_seq } => core.space.note_need(slot, home_seq),
+                Effect::Gone { id } => files.extend(core.gone(id)),
+            }
+        }
+        let old = core.fresh_order.len() > 64 + 2 * core.fresh.len();
+        if old {
+            let mut order = std::mem::take(&mut core.fresh_order);
+            order.retain(|id| core.fresh.contains_key(id));
+            core.fresh_order = order;
+        }
+        drop(core);
+        for (id, home_seq, change) in orphaned {
+            self.record_about(id, home_seq, &change);
+        }
+        for id in files {
+            // What cannot be removed now is removed at the next start.
+            let _ = self.disk.remove(&crate::large::name(id)).await;
+        }
+        Ok((written, memory))
+    }
+
+    /// Whether the current segment has room for a batch, and for the footer that then must still follow.
+    fn fits(&self, bytes: usize, messages: usize) -> bool {
+        let core = self.core.borrow();
+        core.space.current_slot().is_some_and(|slot| {
+            let entries = slot.messages.len() + messages;
+            let footer = record_bytes(entries * FOOTER_ENTRY_BYTES).next_multiple_of(PAGE);
+            u64::from(slot.end) + (bytes + footer) as u64 <= slot.head.bytes
+        })
+    }
+
+    /// Goes on in the next segment, as soon as there is one.
+    async fn roll(&self) -> Result<(), Refusal> {
+        self.write_footer().await?;
+        let (file, head) = loop {
+            let ready = self.spare.notified();
+            {
+                let mut core = self.core.borrow_mut();
+                core.space.current = None;
+                let first_seq = core.first_unwritten_seq();
+                if let Some(next) = core.space.next_head(first_seq, self.disk.draw() as u32) {
+                    break next;
+                }
+            }
+            self.spare.notify_waiters();
+            ready.await;
+            if self.core.borrow().ended == Some(Refusal::Failed) {
+                return Err(Refusal::Failed);
+            }
+        };
+        self.write_head(&file, &head).await?;
+        self.core.borrow_mut().space.begin(head);
+        // The next one is made while this one fills.
+        self.spare.notify_waiters();
+        Ok(())
+    }
+
+    /// Closes the current segment with a list of what is in it. It is a help and no more: without memory
+    /// for it, it is left out.
+    async fn write_footer(&self) -> Result<(), Refusal> {
+        let (file, offset, stamp, seq, payload) = {
+            let mut core = self.core.borrow_mut();
+            let seq = core.first_unwritten_seq();
+            let Some(slot) = core.space.current_slot_mut() else { return Ok(()) };
+            let messages = std::mem::take(&mut slot.messages);
+            let mut payload = Vec::with_capacity(messages.len() * FOOTER_ENTRY_BYTES);
+            for (id, offset) in messages {
+                put_u64(&mut payload, id.as_u64());
+                put_u32(&mut payload, offset);
+            }
+            (slot.file.clone(), slot.end, slot.head.stamp, seq, payload)
+        };
+        let Some(buf) = crate::batch::Alloc::alloc(self, record_bytes(payload.len())) else {
+            return Ok(());
+        };
+        let mut batch = Batch::new(buf, Instant::now());
+        batch.push(Kind::Footer, seq, &payload);
+        batch.finish(stamp);
+        let (result, _) = self.disk.write_durably(&file, batch.buf, u64::from(offset)).await;
+        self.core.borrow_mut().counters.segment_writes += 1;
+        result.map_err(|_| Refusal::Failed)
+    }
+
+    /// Writes both copies of a head, one after the other, so that one of them is always whole.
+    pub(crate) async fn write_head(&self, file: &D::File, head: &Head) -> Result<(), Refusal> {
+        for page in 0..HEAD_BYTES / PAGE {
+            let mut buf = crate::batch::Alloc::alloc(self, PAGE).ok_or(Refusal::NoMemory)?;
+            head.encode(&mut buf[..PAGE]);
+            buf.shrink_to(PAGE);
+            let (result, _) = self.disk.write_durably(file, buf, (page * PAGE) as u64).await;
+            self.core.borrow_mut().counters.segment_writes += 1;
+            result.map_err(|_| Refusal::Failed)?;
+        }
+        Ok(())
+    }
+
+    /// Appends a record about a message that may be gone already.
+    pub(crate) fn record_about(&self, id: mail::QueueId, home_seq: u64, change: &Change) {
+        let mut payload = Vec::new();
+        change.encode(id, home_seq, &mut payload);
+        // Without memory the record is missing, and the segment that needs it stays in use: see `moved`.
+        if let Ok(mut batch) = self.take_open(record_bytes(payload.len())) {
+            let mut core = self.core.borrow_mut();
+            let seq = core.take_seq();
+            batch.push(change.kind(), seq, &payload);
+            batch.effects.push(Effect::Needs { home_seq });
+            // For a living message this is its state already; for another there is nothing to apply it to.
+            let _ = core.store.apply(id, seq, change);
+            core.put_open(batch);
+        }
+    }
+}
+
+/// What must be recorded because a message changed while it was being copied.
+pub(crate) type Correction = (mail::QueueId, u64, Change);
+
+impl<D: Disk> crate::slice::Core<D> {
+    /// The sequence number of the first record that is not in a segment yet.
+    fn first_unwritten_seq(&self) -> u64 {
+        self.committed_seq + 1
+    }
+
+    /// A copy of a message is durable: it lives there now.
+    ///
+    /// Changes that were recorded between the making of the copy and now name the old place as their
+    /// home, and would be forgotten together with it; so they are said again about the new one.
+    fn moved(&mut self, copy: &crate::entry::Entry, copied_seq: u64) -> Option<Correction> {
+        let before = self.store.get(copy.id).ok().flatten();
+        let Some(before) = before else {
+            let gone = Change::Delete { reason: Reason::Answered };
+            return Some((copy.id, copy.home_seq, gone));
+        };
+        self.space.count_out(&before);
+        self.space.count_in(copy);
+        let _ = self.store.relocate(copy);
+        (before.last_seq > copied_seq).then(|| (copy.id, copy.home_seq, Change::snapshot(&before)))
+    }
+
+    /// A message is finished, durably. Returns its id where it has a file to be removed.
+    fn gone(&mut self, id: mail::QueueId) -> Option<mail::QueueId> {
+        let entry = self.store.finished(id)?.clone();
+        self.space.count_out(&entry);
+        self.fresh.remove(&id);
+        matches!(entry.stored, Stored::File { .. }).then_some(id)
+    }
+}

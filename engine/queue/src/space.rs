@@ -1,0 +1,344 @@
+//! The segments, what lives in each, and when one can be used again.
+//!
+//! A segment is free when none of its messages lives any more, and nobody needs its other records. Those
+//! are needed as long as the segment that holds the message they speak of is in use: were "delivered"
+//! forgotten while the message itself can still be read, a rebuilt index would have it delivered
+//! again. So each segment names the segments that it *needs* to be gone before it.
+//!
+//! Its row in the index: stamp u32, size u64, end u32, first and last sequence number u64, live messages
+//! u32, their bytes u64, then the first sequence numbers of the segments it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mail::QueueId;
+
+use crate::entry::Entry;
+use crate::fields::{Fields, Malformed, put_u32, put_u64};
+use crate::segment::{HEAD_BYTES, Head, Use};
+
+/// One segment.
+pub(crate) struct Slot<F> {
+    pub(crate) file: F,
+    pub(crate) head: Head,
+    /// Where the next batch goes; behind it there is nothing.
+    pub(crate) end: u32,
+    pub(crate) last_seq: u64,
+    pub(crate) live: Count,
+    /// What the index knows to live here.
+    indexed: Count,
+    needs: BTreeSet<u64>,
+    /// Messages and where they start, for the footer of the current segment.
+    pub(crate) messages: Vec<(QueueId, u32)>,
+    dirty: bool,
+}
+
+/// How many messages live in a segment, and how much room they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) messages: u32,
+    pub(crate) bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, entry: &Entry) {
+        self.messages += 1;
+        self.bytes += u64::from(entry.record_bytes);
+    }
+
+    fn remove(&mut self, entry: &Entry) {
+        debug_assert!(self.messages > 0, "{} was not counted", entry.id);
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(u64::from(entry.record_bytes));
+    }
+}
+
+impl<F> Slot<F> {
+    pub(crate) fn new(file: F, head: Head) -> Self {
+        Self {
+            file,
+            head,
+            end: HEAD_BYTES as u32,
+            last_seq: head.first_seq.saturating_sub(1),
+            live: Count::default(),
+            indexed: Count::default(),
+            needs: BTreeSet::new(),
+            messages: Vec::new(),
+            dirty: true,
+        }
+    }
+
+    pub(crate) fn row(&self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(48 + 8 * self.needs.len());
+        put_u32(&mut row, self.head.stamp);
+        put_u64(&mut row, self.head.bytes);
+        put_u32(&mut row, self.end);
+        put_u64(&mut row, self.head.first_seq);
+        put_u64(&mut row, self.last_seq);
+        put_u32(&mut row, self.indexed.messages);
+        put_u64(&mut row, self.indexed.bytes);
+        for need in &self.needs {
+            put_u64(&mut row, *need);
+        }
+        row
+    }
+
+    /// Stamp and first sequence number, where the row counts messages in it.
+    pub(crate) fn row_in_use(row: &[u8]) -> Result<Option<(u32, u64)>, Malformed> {
+        let mut fields = Fields::new(row);
+        let (stamp, _bytes, _end) = (fields.u32()?, fields.u64()?, fields.u32()?);
+        let (first_seq, _last_seq) = (fields.u64()?, fields.u64()?);
+        Ok((fields.u32()? > 0).then_some((stamp, first_seq)))
+    }
+
+    /// Takes over what the index says, if it speaks of the same use of the segment.
+    pub(crate) fn load_row(&mut self, row: &[u8]) -> Result<bool, Malformed> {
+        let mut fields = Fields::new(row);
+        let (stamp, _bytes, end) = (fields.u32()?, fields.u64()?, fields.u32()?);
+        let (first_seq, last_seq) = (fields.u64()?, fields.u64()?);
+        let indexed = Count { messages: fields.u32()?, bytes: fields.u64()? };
+        if (stamp, first_seq) != (self.head.stamp, self.head.first_seq) {
+            return Ok(false);
+        }
+        let mut rest = fields;
+        let mut needs = BTreeSet::new();
+        while !rest.clone().rest().is_empty() {
+            needs.insert(rest.u64()?);
+        }
+        self.end = end;
+        self.last_seq = last_seq;
+        self.indexed = indexed;
+        self.live = indexed;
+        self.needs = needs;
+        Ok(true)
+    }
+}
+
+/// All segments of a slice.
+pub(crate) struct Space<F> {
+    pub(crate) slots: BTreeMap<u32, Slot<F>>,
+    /// Those in use, by their first sequence number.
+    by_seq: BTreeMap<u64, u32>,
+    /// Ready to be used.
+    pub(crate) spares: Vec<u32>,
+    /// The one that is being written to.
+    pub(crate) current: Option<u32>,
+    /// No longer to be touched: its head could not be read or written.
+    pub(crate) unusable: BTreeSet<u32>,
+    left_alone: BTreeSet<u32>,
+}
+
+impl<F> Space<F> {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            by_seq: BTreeMap::new(),
+            spares: Vec::new(),
+            current: None,
+            unusable: BTreeSet::new(),
+            left_alone: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, slot: Slot<F>) {
+        let number = slot.head.slot;
+        match slot.head.used {
+            Use::InUse => {
+                self.by_seq.insert(slot.head.first_seq, number);
+            }
+            Use::Free => self.spares.push(number),
+        }
+        self.slots.insert(number, slot);
+    }
+
+    pub(crate) fn current_slot(&self) -> Option<&Slot<F>> {
+        self.slots.get(&self.current?)
+    }
+
+    pub(crate) fn current_slot_mut(&mut self) -> Option<&mut Slot<F>> {
+        self.slots.get_mut(&self.current?)
+    }
+
+    pub(crate) fn note_message(&mut self, slot: u32, id: QueueId, offset: u32) {
+        if let Some(slot) = self.slots.get_mut(&slot) {
+            slot.messages.push((id, offset));
+        }
+    }
+
+    /// The head that the next spare is to get.
+    pub(crate) fn next_head(&self, first_seq: u64, stamp: u32) -> Option<(F, Head)>
+    where
+        F: Clone,
+    {
+        let slot = self.slots.get(self.spares.first()?)?;
+        let generation = slot.head.generation + 1;
+        let head = Head { used: Use::InUse, stamp, generation, first_seq, ..slot.head };
+        Some((slot.file.clone(), head))
+    }
+
+    /// What a segment says about others was said again elsewhere.
+    pub(crate) fn release_needs(&mut self, number: u32) {
+        if let Some(slot) = self.slots.get_mut(&number) {
+            slot.needs.clear();
+            slot.dirty = true;
+        }
+    }
+
+    /// A segment could not be copied forward: not again in this run.
+    pub(crate) fn leave_alone(&mut self, number: u32) {
+        self.left_alone.insert(number);
+    }
+
+    /// First sequence numbers of the segments in use that this one needs.
+    pub(crate) fn needs_of(&self, number: u32) -> Vec<u64> {
+        let needs = self.slots.get(&number).into_iter().flat_map(|slot| &slot.needs);
+        needs.copied().filter(|need| self.by_seq.contains_key(need)).collect()
+    }
+
+    /// Whether this record lies in a segment in use other than `number`.
+    pub(crate) fn is_kept_elsewhere(&self, seq: u64, number: u32) -> bool {
+        self.segment_of(seq).is_some_and(|first| self.by_seq.get(&first) != Some(&number))
+    }
+
+    /// A number that no segment has.
+    pub(crate) fn unused_number(&self) -> u32 {
+        let last = self.slots.keys().chain(&self.unusable).max();
+        last.map_or(1, |last| last + 1)
+    }
+
+    /// Numbers of the segments in use, oldest first.
+    pub(crate) fn in_use(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
+        self.by_seq.values().copied()
+    }
+
+    pub(crate) fn in_use_count(&self) -> usize {
+        self.by_seq.len()
+    }
+
+    /// A spare becomes the current segment; its head says so already.
+    pub(crate) fn begin(&mut self, head: Head) {
+        let Some(slot) = self.slots.get_mut(&head.slot) else { return };
+        slot.head = head;
+        slot.end = HEAD_BYTES as u32;
+        slot.last_seq = head.first_seq.saturating_sub(1);
+        slot.live = Count::default();
+        slot.indexed = Count::default();
+        slot.needs.clear();
+        slot.messages = Vec::new();
+        slot.dirty = true;
+        self.spares.retain(|spare| *spare != head.slot);
+        self.by_seq.insert(head.first_seq, head.slot);
+        self.current = Some(head.slot);
+    }
+
+    /// A segment is free; its head says so already.
+    pub(crate) fn end(&mut self, head: Head) {
+        let Some(slot) = self.slots.get_mut(&head.slot) else { return };
+        self.by_seq.remove(&slot.head.first_seq);
+        slot.head = head;
+        slot.needs.clear();
+        slot.dirty = true;
+        self.spares.push(head.slot);
+    }
+
+    /// The first sequence number of the segment in use that holds this record, if there is one.
+    fn segment_of(&self, seq: u64) -> Option<u64> {
+        let (first, slot) = self.by_seq.range(..=seq).next_back()?;
+        (seq <= self.slots.get(slot)?.last_seq).then_some(*first)
+    }
+
+    /// Notes that `slot` holds a record about the message in the record `home_seq`.
+    pub(crate) fn note_need(&mut self, slot: u32, home_seq: u64) {
+        let Some(need) = self.segment_of(home_seq) else { return };
+        if let Some(slot) = self.slots.get_mut(&slot)
+            && slot.head.first_seq != need
+        {
+            slot.dirty |= slot.needs.insert(need);
+        }
+    }
+
+    pub(crate) fn count_in(&mut self, entry: &Entry) {
+        if let Some(slot) = self.slots.get_mut(&entry.slot) {
+            slot.live.add(entry);
+        }
+    }
+
+    pub(crate) fn count_out(&mut self, entry: &Entry) {
+        if let Some(slot) = self.slots.get_mut(&entry.slot) {
+            slot.live.remove(entry);
+        }
+    }
+
+    /// Follows a change of the index.
+    pub(crate) fn count_indexed(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
+        if let Some(old) = old
+            && let Some(slot) = self.slots.get_mut(&old.slot)
+        {
+            slot.indexed.remove(old);
+            slot.dirty = true;
+        }
+        if let Some(new) = new
+            && let Some(slot) = self.slots.get_mut(&new.slot)
+        {
+            slot.indexed.add(new);
+            slot.dirty = true;
+        }
+    }
+
+    pub(crate) fn touch(&mut self, slot: u32) {
+        if let Some(slot) = self.slots.get_mut(&slot) {
+            slot.dirty = true;
+        }
+    }
+
+    pub(crate) fn dirty_rows(&self) -> impl Iterator<Item = (u32, Vec<u8>)> + '_ {
+        self.slots.iter().filter(|(_, slot)| slot.dirty).map(|(number, slot)| (*number, slot.row()))
+    }
+
+    pub(crate) fn clean(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.dirty = false;
+        }
+    }
+
+    /// A segment that nothing needs any more, the oldest first. What the index does not have yet must
+    /// stay readable until it has.
+    pub(crate) fn reclaimable(&self, applied_seq: u64) -> Option<u32> {
+        self.in_use().find(|number| {
+            Some(*number) != self.current
+                && self.slots.get(number).is_some_and(|slot| {
+                    slot.live.messages == 0
+                        && slot.indexed.messages == 0
+                        && slot.last_seq <= applied_seq
+                        && !slot.needs.iter().any(|need| self.by_seq.contains_key(need))
+                })
+        })
+    }
+
+    /// The segment whose living remainder should be copied forward: the oldest that is mostly dead, once the
+    /// segments take more than twice the room that the messages in them need.
+    pub(crate) fn mostly_dead(&self) -> Option<u32> {
+        let closed = || self.by_seq.values().filter(|number| Some(**number) != self.current);
+        let slots = || closed().filter_map(|number| self.slots.get(number));
+        let used: u64 = slots().map(|slot| slot.head.bytes).sum();
+        let live: u64 = slots().map(|slot| slot.live.bytes).sum();
+        if closed().count() < SEGMENTS_WORTH_COPYING || used < 2 * live {
+            return None;
+        }
+        slots()
+            .find(|slot| {
+                2 * slot.live.bytes < slot.head.bytes && !self.left_alone.contains(&slot.head.slot)
+            })
+            .map(|slot| slot.head.slot)
+    }
+
+    /// How many bytes of records still fit, counting the current segment and all spares.
+    pub(crate) fn room(&self) -> u64 {
+        let current = self.current.and_then(|current| self.slots.get(&current));
+        let rest = current.map_or(0, |slot| slot.head.bytes.saturating_sub(u64::from(slot.end)));
+        let spare = |number| self.slots.get(number).map_or(0, |slot| slot.head.bytes);
+        rest + self.spares.iter().map(spare).sum::<u64>()
+    }
+}
+
+/// With fewer closed segments than this, space is not worth the copying.
+const SEGMENTS_WORTH_COPYING: usize = 4;

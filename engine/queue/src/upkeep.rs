@@ -1,0 +1,235 @@
+//! What the slice does beside writing batches: keeping a spare segment ready, bringing the index up to
+//! date, and making space.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::disk::Disk;
+use crate::error::Refusal;
+use crate::segment::{self, HEAD_BYTES, Head, PAGE, Use};
+use crate::slice::{Inner, Slice};
+use crate::space::Slot;
+
+/// Nothing recorded for this long: the slice is idle, and the index is brought up to date.
+const IDLE: Duration = Duration::from_millis(5);
+/// How often making a segment is tried again on a full disk.
+const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// Writes what the slice is given. The shard runs it beside its sessions, until the slice is closed.
+#[must_use = "nothing is written unless this runs"]
+pub struct Driver<D: Disk>(pub(crate) Rc<Inner<D>>);
+
+impl<D: Disk> Driver<D> {
+    /// Ends after [`Slice::close`], when all is written, or after a failure.
+    pub async fn run(self) {
+        let inner = &self.0;
+        tokio::join!(
+            async {
+                inner.commit_batches().await;
+                inner.upkeep.notify_one();
+            },
+            inner.keep_up(),
+            inner.keep_spare(),
+        );
+    }
+}
+
+impl<D: Disk> Slice<D> {
+    /// Accepts nothing more; what was recorded is still written, and the index is left in a state that the
+    /// next start can believe. Resolves when that is done; the [`Driver`] must be running.
+    pub async fn close(&self) {
+        let inner = &*self.0;
+        {
+            let mut core = inner.core.borrow_mut();
+            if core.ended.is_none() {
+                core.ended = Some(Refusal::Closed);
+            }
+        }
+        inner.work.notify_one();
+        inner.upkeep.notify_one();
+        inner.spare.notify_waiters();
+        while !inner.core.borrow().closed {
+            inner.closed.notified().await;
+        }
+    }
+}
+
+impl<D: Disk> Inner<D> {
+    /// Flushes the index and makes space until the slice is closed.
+    async fn keep_up(self: &Rc<Self>) {
+        let mut flushed = Instant::now();
+        loop {
+            let (ended, pending, drained) = {
+                let core = self.core.borrow();
+                let drained =
+                    core.open.is_none() && core.sealed.is_empty() && core.writing.is_none();
+                (core.ended, core.store.pending_count(), drained)
+            };
+            match ended {
+                Some(Refusal::Closed) if drained => break self.finish().await,
+                Some(Refusal::Failed) => break self.finish_failed(),
+                _ => {}
+            }
+            if pending == 0 {
+                self.make_space().await;
+                self.upkeep.notified().await;
+                continue;
+            }
+            let idle = self.core.borrow().touched.elapsed() >= IDLE;
+            if idle
+                || pending >= self.options.index_lag_messages
+                || flushed.elapsed() >= self.options.index_lag
+            {
+                self.flush_index();
+                flushed = Instant::now();
+                self.make_space().await;
+                if self.core.borrow().store.pending_count() > 0 {
+                    // Changes that are not durable yet.
+                    let _ = timeout(IDLE, self.upkeep.notified()).await;
+                }
+            } else {
+                sleep(IDLE).await;
+            }
+        }
+    }
+
+    pub(crate) fn flush_index(&self) {
+        let mut core = self.core.borrow_mut();
+        let core = &mut *core;
+        match core.store.flush(core.committed_seq, &mut core.space, core.last_id) {
+            Ok(()) => {
+                core.counters.index_flushes += 1;
+                core.index_error = None;
+            }
+            // The messages stay in memory, and in the log; the next flush tries again.
+            Err(error) => core.index_error = Some(error.to_string()),
+        }
+    }
+
+    async fn finish(&self) {
+        self.flush_index();
+        let mut core = self.core.borrow_mut();
+        if core.store.pending_count() == 0
+            && let Err(error) = core.store.mark_clean()
+        {
+            // The next start will not believe the index, and make it anew.
+            core.index_error = Some(error.to_string());
+        }
+        core.closed = true;
+        drop(core);
+        self.closed.notify_waiters();
+        self.spare.notify_waiters();
+    }
+
+    fn finish_failed(&self) {
+        self.core.borrow_mut().closed = true;
+        self.closed.notify_waiters();
+        self.spare.notify_waiters();
+    }
+
+    /// Frees what can be freed, and copies living remainders forward.
+    async fn make_space(self: &Rc<Self>) {
+        loop {
+            let freed = {
+                let core = self.core.borrow();
+                if core.ended.is_some() {
+                    return;
+                }
+                core.space.reclaimable(core.store.applied_seq)
+            };
+            let Some(number) = freed else { break };
+            if self.free(number).await.is_err() {
+                self.fail(Refusal::Failed);
+                return;
+            }
+        }
+        let victim = self.core.borrow().space.mostly_dead();
+        if let Some(number) = victim {
+            self.copy_forward(number).await;
+        }
+    }
+
+    /// Marks a segment as free, durably: segments that were kept because of it may be reused from now on,
+    /// and what they said about its messages is then forgotten.
+    async fn free(&self, number: u32) -> Result<(), Refusal> {
+        let target = {
+            let core = self.core.borrow();
+            core.space.slots.get(&number).map(|slot| {
+                let generation = slot.head.generation + 1;
+                (slot.file.clone(), Head { used: Use::Free, generation, ..slot.head })
+            })
+        };
+        let Some((file, head)) = target else { return Ok(()) };
+        self.write_head(&file, &head).await?;
+        let mut core = self.core.borrow_mut();
+        core.space.end(head);
+        core.counters.reclaimed += 1;
+        drop(core);
+        self.spare.notify_waiters();
+        Ok(())
+    }
+
+    /// Keeps one segment ready, made ahead of need.
+    async fn keep_spare(&self) {
+        loop {
+            let ready = self.spare.notified();
+            let (ended, wanted) = {
+                let core = self.core.borrow();
+                (core.ended.is_some(), core.space.spares.is_empty())
+            };
+            if ended && (!wanted || self.core.borrow().closed) {
+                return;
+            }
+            if !wanted {
+                ready.await;
+                continue;
+            }
+            match self.make_spare(self.options.segment_bytes).await {
+                Ok(()) => self.core.borrow_mut().disk_full = false,
+                Err(_) => {
+                    self.core.borrow_mut().disk_full = true;
+                    let _ = timeout(DISK_FULL_RETRY, ready).await;
+                }
+            }
+        }
+    }
+
+    /// Makes a free segment of this size.
+    pub(crate) async fn make_spare(&self, bytes: u64) -> io::Result<()> {
+        let (head, name) = {
+            let mut core = self.core.borrow_mut();
+            let slot = core.space.unused_number();
+            // The number is taken even if making it fails half-way.
+            core.space.unusable.insert(slot);
+            let head = Head {
+                used: Use::Free,
+                slice: self.options.slice,
+                slot,
+                stamp: 0,
+                generation: 0,
+                first_seq: 0,
+                bytes,
+                slice_number: core.slice_number,
+            };
+            (head, segment::name(slot))
+        };
+        let mut pages = vec![0; HEAD_BYTES];
+        for page in pages.chunks_mut(PAGE) {
+            head.encode(page);
+        }
+        let made = async {
+            self.disk.create_segment(&name, pages, bytes).await?;
+            self.disk.open_segment(&name).await
+        };
+        let made = made.await;
+        let mut core = self.core.borrow_mut();
+        core.space.unusable.remove(&head.slot);
+        core.space.add(Slot::new(made?, head));
+        drop(core);
+        self.spare.notify_waiters();
+        Ok(())
+    }
+}
