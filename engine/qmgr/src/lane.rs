@@ -18,6 +18,8 @@ pub(crate) struct Lane {
     pub(crate) transport: Transport,
     pub(crate) waiting: List,
     pub(crate) busy: u32,
+    /// Its last outcome, or when it got its first job after having none in hand.
+    pub(crate) heard: Time,
     /// It stands in its transport's round.
     pub(crate) in_turn: bool,
     pub(crate) rest: Rest,
@@ -176,6 +178,7 @@ impl Lanes {
             transport,
             waiting: List::default(),
             busy: 0,
+            heard: Time(0),
             in_turn: false,
             rest: Rest::None,
             window: limits.first_window(),

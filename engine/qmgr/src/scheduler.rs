@@ -1,5 +1,7 @@
 //! The scheduler itself: every branch of a message's way from arrival to its end is here.
 
+mod orders;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
@@ -11,7 +13,7 @@ use mail::{Address, Content, Job, Outcome, QueueId, Status, Time, Verdict};
 use slab::Slab;
 
 use crate::clock::{Clock, Reading};
-use crate::entries::{By, Entries, Entry, List, NONE, State};
+use crate::entries::{By, Entries, List, NONE, State};
 use crate::lane::{Alarm, Lanes, Rest};
 use crate::runs::{PULL_MESSAGES_MAX, Runs};
 use crate::{
@@ -24,6 +26,10 @@ const JOB_LOSSES_MAX: u8 = 3;
 
 /// The silence that the shell may keep beyond a queue run before the clock is taken to have jumped.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// A destination that has jobs in hand and answers none for this long keeps no place in a full
+/// active queue for what else waits for it. Also the time between two looks for such.
+const LANE_SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// The scheduler of one shard. See the crate's page for how it is driven.
 #[derive(Debug)]
@@ -40,6 +46,8 @@ pub struct Scheduler {
     runs: Runs,
     clock: Clock,
     next_run: Time,
+    /// When to look for silent lanes again, while the active queue is full.
+    next_eviction: Time,
     alarms: BinaryHeap<Reverse<Alarm>>,
     timers: u64,
     pending: Effects,
@@ -99,6 +107,7 @@ impl Scheduler {
             runs: Runs::new(),
             clock: Clock::default(),
             next_run: Time(0),
+            next_eviction: Time(0),
             alarms: BinaryHeap::new(),
             timers: 0,
             pending: Effects::default(),
@@ -183,6 +192,7 @@ impl Scheduler {
         let Outcome { verdict, status, text, .. } = outcome;
         self.agents[usize::from(transport.0)].busy -= 1;
         self.lanes[lane].busy -= 1;
+        self.lanes[lane].heard = now;
 
         let dead = if is_unreachable(&verdict, status) {
             self.lanes[lane]
@@ -247,62 +257,6 @@ impl Scheduler {
         self.start_run(now);
     }
 
-    /// `postqueue -f`: every destination gets another chance, and all deferred mail is tried.
-    pub fn flush_all(&mut self, now: Time) {
-        self.read_clock(now);
-        self.revive(|_| true);
-        self.runs.start_all();
-    }
-
-    /// `postqueue -s`: the same for one site.
-    pub fn flush_site(&mut self, site: &str, now: Time) {
-        self.read_clock(now);
-        let lanes = &self.lanes;
-        let there: Vec<u32> =
-            lanes.iter().filter(|(_, lane)| lane.leads_to(site)).map(|(at, _)| at).collect();
-        self.revive(|lane| there.binary_search(&lane).is_ok());
-        self.runs.start_site(site);
-    }
-
-    /// `postqueue -i`: false where the message is not active, and the caller is to set its next
-    /// attempt to now and call [`run`](Self::run).
-    pub fn flush_message(&mut self, id: QueueId, now: Time) -> bool {
-        self.read_clock(now);
-        let Some(&message) = self.by_id.get(&id) else { return false };
-        let mut lanes = Vec::new();
-        let mut at = self.messages[message as usize].entries.first;
-        while at != NONE {
-            lanes.push(self.entries[at].lane);
-            at = self.entries.after(By::Message, at);
-        }
-        lanes.sort_unstable();
-        self.revive(|lane| lanes.binary_search(&lane).is_ok());
-        true
-    }
-
-    /// `postsuper -h`: false where the message is not active and the queue is to hold it by itself.
-    /// Otherwise deliveries under way come to their end, and then [`Change::Held`] says so.
-    pub fn hold(&mut self, id: QueueId, now: Time) -> bool {
-        self.give_order(id, Order::Hold, now)
-    }
-
-    /// `postsuper -H`: takes back a [`hold`](Self::hold) that has not come into force. False where
-    /// there is none, and the queue is to release the message by itself.
-    pub fn release(&mut self, id: QueueId, now: Time) -> bool {
-        match self.by_id.get(&id) {
-            Some(&message) if self.messages[message as usize].order == Order::Hold => {
-                self.give_order(id, Order::Release, now)
-            }
-            _ => false,
-        }
-    }
-
-    /// `postsuper -d`: false where the message is not active and the queue is to delete it by
-    /// itself. Otherwise [`Change::Deleted`] follows when no delivery is under way any more.
-    pub fn delete(&mut self, id: QueueId, now: Time) -> bool {
-        self.give_order(id, Order::Delete, now)
-    }
-
     /// Collects what is to be done, with no more than `free` new jobs. To be called after each
     /// batch of inputs, and at [`Effects::wake`].
     pub fn poll(&mut self, now: Time, free: usize, effects: &mut Effects) {
@@ -311,18 +265,23 @@ impl Scheduler {
         if now >= self.next_run {
             self.start_run(now);
         }
+        let full = self.is_full();
+        if full && now >= self.next_eviction {
+            self.evict_silent_lanes(now);
+        }
         self.start_jobs(now, free, &mut effects.jobs);
         if effects.pull.is_none() {
-            let (messages, recipients) = self.room();
-            // A place or two are not worth a look into the index.
-            let enough = (self.parameters.active_messages_max / 8).clamp(1, PULL_MESSAGES_MAX / 4);
-            effects.pull = self.runs.ask(if messages < enough { 0 } else { messages }, recipients);
+            let (messages, recipients) = if self.is_full() { (0, 0) } else { self.room() };
+            effects.pull = self.runs.ask(messages, recipients);
         }
         hand_over(&mut self.pending.changes, &mut effects.changes);
         hand_over(&mut self.pending.log, &mut effects.log);
         hand_over(&mut self.pending.resolve, &mut effects.resolve);
         let alarm = self.alarms.peek().map(|Reverse((at, ..))| *at);
         effects.wake = alarm.map_or(self.next_run, |at| at.min(self.next_run));
+        if full {
+            effects.wake = effects.wake.min(self.next_eviction);
+        }
     }
 
     // --- into the active queue
@@ -335,6 +294,13 @@ impl Scheduler {
             limits.active_messages_max.saturating_sub(self.messages.len() + messages),
             limits.active_recipients_max.saturating_sub(self.entries.len() + recipients),
         )
+    }
+
+    /// True where there is no room that is worth a look into the index.
+    fn is_full(&self) -> bool {
+        let enough = (self.parameters.active_messages_max / 8).clamp(1, PULL_MESSAGES_MAX / 4);
+        let (messages, recipients) = self.room();
+        messages < enough || recipients == 0
     }
 
     fn admit(&mut self, message: Message, now: Time) {
@@ -434,6 +400,9 @@ impl Scheduler {
             }
             let entry = lane.waiting.first;
             self.entries.unlink(&mut lane.waiting, By::Lane, entry);
+            if lane.busy == 0 {
+                lane.heard = now;
+            }
             lane.busy += 1;
             self.agents[agent].busy += 1;
             self.offer_turn(at);
@@ -598,40 +567,6 @@ impl Scheduler {
         self.parameters.maximal_backoff.max(self.parameters.minimal_backoff)
     }
 
-    // --- orders
-
-    fn give_order(&mut self, id: QueueId, order: Order, now: Time) -> bool {
-        self.read_clock(now);
-        let Some(&message) = self.by_id.get(&id) else { return false };
-        let active = &mut self.messages[message as usize];
-        active.order = order;
-        active.expected += 1;
-        let mut at = active.entries.first;
-        while at != NONE {
-            let after = self.entries.after(By::Message, at);
-            let Entry { lane, state, .. } = self.entries[at];
-            if state == State::Waiting {
-                self.entries.unlink(&mut self.lanes[lane].waiting, By::Lane, at);
-                self.withdraw(at, now);
-                self.lanes.leave_if_idle(lane);
-            }
-            at = after;
-        }
-        self.messages[message as usize].expected -= 1;
-        self.conclude_if_done(message, now);
-        true
-    }
-
-    /// Takes a recipient out of memory without an attempt. The entry must not be in a lane.
-    fn withdraw(&mut self, at: u32, now: Time) {
-        let message_at = self.entries[at].message;
-        let message = &mut self.messages[message_at as usize];
-        message.withdrawn = true;
-        self.entries.unlink(&mut message.entries, By::Message, at);
-        self.entries.remove(at);
-        self.conclude_if_done(message_at, now);
-    }
-
     // --- rests and runs
 
     /// Declares a destination dead: what waits for it goes back to the deferred queue, so that it
@@ -639,6 +574,11 @@ impl Scheduler {
     fn bury(&mut self, lane: u32, status: Status, reason: Box<str>, now: Time) {
         let timer = self.rest(lane, now.after(self.parameters.minimal_backoff));
         self.lanes[lane].rest = Rest::Dead { timer, status, reason: reason.clone() };
+        self.put_off(lane, status, &reason, now);
+    }
+
+    /// Defers what waits in a lane.
+    fn put_off(&mut self, lane: u32, status: Status, reason: &str, now: Time) {
         loop {
             let waiting = &mut self.lanes[lane].waiting;
             let entry = waiting.first;
@@ -646,7 +586,26 @@ impl Scheduler {
                 return;
             }
             self.entries.unlink(waiting, By::Lane, entry);
-            self.settle(entry, None, Verdict::Deferred, status, reason.clone(), now);
+            self.settle(entry, None, Verdict::Deferred, status, reason.into(), now);
+        }
+    }
+
+    /// A destination that neither works nor fails, say one whose every connect times out, is not
+    /// dead until a window of its jobs has failed, which takes minutes. Until then it must not fill
+    /// the active queue.
+    fn evict_silent_lanes(&mut self, now: Time) {
+        self.next_eviction = now.after(LANE_SILENCE_MAX);
+        let silent: Vec<u32> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.busy > 0 && !lane.waiting.is_empty())
+            .filter(|(_, lane)| now.since(lane.heard) >= LANE_SILENCE_MAX)
+            .map(|(at, _)| at)
+            .collect();
+        for lane in silent {
+            // RFC 3463: system not accepting network messages.
+            let reason = "delivery temporarily suspended: no answer from earlier deliveries";
+            self.put_off(lane, Status(4, 3, 2), reason, now);
         }
     }
 
@@ -681,26 +640,6 @@ impl Scheduler {
         }
     }
 
-    /// Another chance for dead destinations. Pauses between deliveries are kept.
-    fn revive(&mut self, which: impl Fn(u32) -> bool) {
-        let dead: Vec<u32> = self
-            .lanes
-            .iter()
-            .filter(|(at, lane)| matches!(lane.rest, Rest::Dead { .. }) && which(*at))
-            .map(|(at, _)| at)
-            .collect();
-        for at in dead {
-            let transport = self.lanes[at].transport;
-            self.lanes[at].revive(&self.parameters.transports[usize::from(transport.0)]);
-            self.offer_turn(at);
-            self.lanes.leave_if_idle(at);
-        }
-        let lanes = &self.lanes;
-        self.alarms.retain(|Reverse((_, timer, lane))| {
-            lanes.get(*lane).and_then(|lane| lane.timer()) == Some(*timer)
-        });
-    }
-
     fn start_run(&mut self, now: Time) {
         self.runs.start_due(Source::Due { by: now, beyond: now.after(self.longest_wait()) });
         self.next_run = now.after(self.parameters.queue_run_delay);
@@ -711,6 +650,7 @@ impl Scheduler {
         if self.clock.read(now, gap_max) == Reading::Back {
             // What was set by the clock that was ahead must not wait until it is that late again.
             self.next_run = self.next_run.min(now.after(self.parameters.queue_run_delay));
+            self.next_eviction = self.next_eviction.min(now.after(LANE_SILENCE_MAX));
             let alarms = mem::take(&mut self.alarms);
             self.alarms = alarms
                 .into_iter()

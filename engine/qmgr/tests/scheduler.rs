@@ -118,6 +118,27 @@ fn a_dead_destination_gets_its_next_chance_after_the_minimal_backoff() {
 }
 
 #[test]
+fn a_destination_that_answers_nothing_does_not_fill_the_active_queue() {
+    let mut world = World::new(Parameters { active_messages_max: 100, ..limits() });
+    for _ in 0..1_000 {
+        let _ = world.arrive(&["a@host1.example"]);
+    }
+    let (other, _) = world.arrive(&["b@host2.example"]);
+    for _ in 0..200 {
+        world.poll(9);
+        if world.out.iter().any(|(_, job)| job.id == other) {
+            assert!(world.lived <= Duration::from_secs(300), "{:?}", world.lived);
+            return;
+        }
+        if world.effects.pull.is_none() {
+            world.sleep_until_woken();
+        }
+        world.answer_pull();
+    }
+    panic!("it waits for the silent one");
+}
+
+#[test]
 fn lanes_take_turns_however_long_they_are() {
     let mut world = world();
     for _ in 0..100 {

@@ -70,7 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => said().prop_map(Step::AnswerAll),
         6 => Just(Step::AnswerPull),
         3 => (1..600_u64).prop_map(Step::Sleep),
-        2 => (600..200_000_u64).prop_map(Step::Live),
+        2 => (600..50_000_u64).prop_map(Step::Live),
         1 => (3_600..2_000_000_i64).prop_map(Step::Jump),
         1 => (-2_000_000..-3_600_i64).prop_map(Step::Jump),
         1 => (0..3_u16).prop_map(Step::LoseAgent),
@@ -88,6 +88,7 @@ fn limits() -> Parameters {
         active_messages_max: 10,
         active_recipients_max: 20,
         recipient_delimiter: "+".into(),
+        queue_lifetime: Duration::from_secs(86_400),
         message_recipients_max: 12,
         resting_lanes_max: 2,
         transports: vec![
