@@ -265,8 +265,8 @@ impl Cleanup {
             self.note(known);
         }
         let name = &self.header[..self.name_len];
-        let is_name = |dropped: &Box<str>| dropped.as_bytes().eq_ignore_ascii_case(name);
-        if !self.rules.message_drop_headers.iter().any(is_name) {
+        let mut dropped = self.rules.message_drop_headers.iter();
+        if !dropped.any(|it| it.as_bytes().eq_ignore_ascii_case(name)) {
             self.summary.size_bytes += self.header.len() as u64;
             sink.put(&self.header);
         }

@@ -120,8 +120,8 @@ mod tests {
         let mut previous = Civil::new(Time(0), 0);
         for day in 1..146_097_u64 {
             let civil = Civil::new(Time::from_secs(day * 86_400), 0);
-            let leap =
-                previous.year % 4 == 0 && (previous.year % 100 != 0 || previous.year % 400 == 0);
+            let leap = previous.year.is_multiple_of(4)
+                && (!previous.year.is_multiple_of(100) || previous.year.is_multiple_of(400));
             let days = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
             let next = if previous.day < days[previous.month] {
                 (previous.year, previous.month, previous.day + 1)

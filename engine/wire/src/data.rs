@@ -59,7 +59,8 @@ const TAIL: usize = 4;
 
 impl EndOfData {
     /// For the bytes behind a DATA command, or behind the first BDAT command of a message.
-    /// `watch_bare_lf` costs a second pass: see [`Policy::watches_bare_lf`](crate::Policy).
+    /// `watch_bare_lf` costs a second pass: see
+    /// [`Policy::watches_bare_lf`](crate::Policy::watches_bare_lf).
     pub fn new(line_ends: LineEnds, watch_bare_lf: bool) -> Self {
         // The command's own line ending is the one before the first line of content, so that a dot
         // at once ends an empty message.

@@ -84,6 +84,8 @@ pub enum Output {
     ReceiveChunk {
         /// The chunk's size.
         bytes: u64,
+        /// A new message begins with it.
+        first: bool,
         /// No chunk follows: the last line is complete now.
         last: bool,
         /// False for a chunk that only has to be got past; its bytes are dropped.

@@ -37,10 +37,10 @@ pub fn parse_path(text: &[u8], strict: bool) -> Result<Option<Address>, PathErro
         return Err(PathError::NoBrackets);
     }
     let mut mailbox = bracketed.unwrap_or(text).trim_ascii();
-    if mailbox.starts_with(b"@") {
-        if let Some(colon) = memchr::memchr(b':', mailbox) {
-            mailbox = &mailbox[colon + 1..];
-        }
+    if mailbox.starts_with(b"@")
+        && let Some(colon) = memchr::memchr(b':', mailbox)
+    {
+        mailbox = &mailbox[colon + 1..];
     }
     if mailbox.is_empty() && bracketed.is_some_and(|text| text.trim_ascii().is_empty()) {
         return Ok(None);

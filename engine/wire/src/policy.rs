@@ -85,6 +85,11 @@ impl Policy {
             soft_bounce: false,
         }
     }
+
+    /// Whether somebody wants to know about bare LF in content, which costs a pass to find.
+    pub fn watches_bare_lf(&self) -> bool {
+        matches!(self.forbid_bare_newline, BareNewline::Note | BareNewline::Reject)
+    }
 }
 
 /// `smtpd_forbid_bare_newline`: what a line that ends in LF without CR does.

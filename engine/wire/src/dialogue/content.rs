@@ -186,9 +186,10 @@ impl Dialogue {
             turn.notes.push(Note::MessageTooBig);
             return self.skip(bytes, last, Skip::TooBig, turn);
         }
+        let first = !self.in_chunks();
         self.chunks = Chunks::Started;
         self.state = State::Chunk { bytes, last };
-        Output::ReceiveChunk { bytes, last, keep: true }
+        Output::ReceiveChunk { bytes, first, last, keep: true }
     }
 
     /// Gets past a chunk, up to one and a half times the message size limit in all; who sends more
@@ -202,7 +203,7 @@ impl Dialogue {
             return self.close();
         }
         self.state = State::Skipping { bytes, last, why };
-        Output::ReceiveChunk { bytes, last, keep: false }
+        Output::ReceiveChunk { bytes, first: false, last, keep: false }
     }
 
     pub(super) fn chunk_skipped(

@@ -201,11 +201,11 @@ impl Dialogue {
     fn too_many_recipients(&mut self, turn: &mut Turn) -> Output {
         self.say(turn, format_args!("452 4.5.3 Error: too many recipients"));
         let limit = self.policy.recipient_overshoot_limit;
-        if let Some(transaction) = &mut self.transaction {
-            if transaction.overshoot < limit {
-                transaction.overshoot += 1;
-                return self.succeed(Verb::Rcpt, turn);
-            }
+        if let Some(transaction) = &mut self.transaction
+            && transaction.overshoot < limit
+        {
+            transaction.overshoot += 1;
+            return self.succeed(Verb::Rcpt, turn);
         }
         self.errors += 1;
         self.after(Verb::Rcpt, turn)
