@@ -7,11 +7,13 @@ mod accounting;
 mod failure;
 mod floor;
 mod load;
+mod loop_device;
 mod minimal;
 mod progress;
 mod runtimes;
 mod server;
 mod sink;
+mod strategies;
 mod units;
 
 use std::process::ExitCode;
@@ -36,6 +38,10 @@ enum Measurement {
     Floor(floor::Options),
     /// Compares runtimes on the same minimal SMTP dialogue.
     Runtimes(runtimes::Options),
+    /// Compares ways to write Maildir files durably, on a file system of your choice.
+    Maildir(strategies::maildir::Options),
+    /// Compares ways to write queue records durably, on a file system of your choice.
+    Log(strategies::log::Options),
     #[command(hide = true)]
     ServeMinimal(runtimes::ServeOptions),
 }
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         Measurement::Sink(options) => sink::main(&options),
         Measurement::Floor(options) => floor::main(&options),
         Measurement::Runtimes(options) => runtimes::main(&options),
+        Measurement::Maildir(options) => strategies::maildir::main(&options),
+        Measurement::Log(options) => strategies::log::main(&options),
         Measurement::ServeMinimal(options) => runtimes::serve(&options),
     };
     match result {

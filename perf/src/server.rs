@@ -116,7 +116,7 @@ impl Server {
         let asked = Instant::now();
         while asked.elapsed() < STOP_MAX {
             match self.child.try_wait() {
-                Ok(Some(_)) => return Ok(()),
+                Ok(Some(_)) => return self.see_children_off(asked),
                 Ok(None) => std::thread::sleep(Duration::from_millis(10)),
                 Err(error) => return Err(error).doing(|| "waiting for the server to stop"),
             }
@@ -128,6 +128,24 @@ impl Server {
         }
         let _ = self.child.wait();
         Err(Failure::new(format!("the server was killed: no stop in {} s", STOP_MAX.as_secs())))
+    }
+}
+
+impl Server {
+    /// A server's children may finish what they are at; then nothing of it must be left.
+    fn see_children_off(&self, asked: Instant) -> Result<()> {
+        // The children of a tree without its root are no longer known.
+        let Account::Group(group) = &self.account else { return Ok(()) };
+        while asked.elapsed() < STOP_MAX {
+            if group.pids().is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for pid in group.pids().into_iter().filter_map(|pid| Pid::from_raw(pid as i32)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        Err(Failure::new("children of the server were killed: they outlived it"))
     }
 }
 

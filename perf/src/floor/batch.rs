@@ -6,9 +6,6 @@
 /// What O_DIRECT asks of address, offset and length on every device of today.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
-/// A record's envelope: as large as a short one of ringpost's.
-const ENVELOPE_BYTES: usize = 128;
-
 /// What a delivery adds to the log.
 const DELIVERED_BYTES: usize = 64;
 
@@ -39,6 +36,9 @@ pub(crate) struct Token {
 }
 
 impl Batch {
+    /// A record's envelope: as large as a short one of ringpost's.
+    pub(crate) const ENVELOPE_BYTES: usize = 128;
+
     pub(crate) fn new() -> Self {
         let mut batch =
             Self { bytes: Vec::with_capacity(BATCH_BYTES), start: 0, messages: Vec::new() };
@@ -66,7 +66,7 @@ impl Batch {
         mailboxes: Vec<u32>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.bytes.extend_from_slice(&[0x55; ENVELOPE_BYTES]);
+        self.bytes.extend_from_slice(&[0x55; Self::ENVELOPE_BYTES]);
         let from = self.bytes.len() - self.start;
         write(&mut self.bytes);
         let content = from..self.bytes.len() - self.start;

@@ -9,9 +9,9 @@
 //! index, logging, recovery, other people's credentials. The distance between the two is the price
 //! of being a mail server.
 
-mod batch;
-mod delivery;
-mod log;
+pub(crate) mod batch;
+pub(crate) mod delivery;
+pub(crate) mod log;
 mod shard;
 
 use std::net::SocketAddr;
