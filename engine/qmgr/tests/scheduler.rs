@@ -337,6 +337,21 @@ fn the_jobs_of_a_lost_agent_go_out_again_in_order_and_with_a_warning() {
 }
 
 #[test]
+fn an_answer_to_a_job_that_went_out_again_is_not_the_new_job_s() {
+    let mut world = world();
+    let (id, _) = world.arrive(&["user@example.com"]);
+    world.poll(9);
+    let stale = world.out[0].1.tag;
+    world.lose_agent(Transport(0));
+    world.poll(9);
+    let late = mail::Outcome::new(stale, Status(5, 0, 0), "from beyond");
+    assert!(!world.scheduler.outcome(late, world.now));
+    answer(&mut world, SENT);
+    world.poll(9);
+    assert!(!world.stored.contains_key(&id));
+}
+
+#[test]
 fn a_job_that_its_agent_does_not_survive_is_put_off() {
     let mut world = world();
     let (id, _) = world.arrive(&["user@example.com"]);
