@@ -19,7 +19,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the client knows of a message.
 #[derive(Clone, Debug)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// 250: the server's responsibility.
     Accepted {
         /// For whoever reads a failure.
@@ -34,7 +34,7 @@ pub enum Fate {
 
 /// Running clients.
 #[derive(Debug)]
-pub struct Load {
+pub(crate) struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
 }
@@ -50,7 +50,7 @@ struct Shared {
 
 impl Load {
     /// Starts `clients` threads that send to `port`.
-    pub fn start(clients: usize, seed: u64, port: u16) -> Self {
+    pub(crate) fn start(clients: usize, seed: u64, port: u16) -> Self {
         let shared = Arc::new(Shared { port: port.into(), ..Shared::default() });
         let run = |number| {
             let shared = Arc::clone(&shared);
@@ -62,17 +62,17 @@ impl Load {
     }
 
     /// How many messages got their 250.
-    pub fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
     /// The server listens elsewhere now.
-    pub fn set_port(&self, port: u16) {
+    pub(crate) fn set_port(&self, port: u16) {
         self.shared.port.store(port, Ordering::Relaxed);
     }
 
     /// Ends the clients, and returns what they know.
-    pub fn stop(self) -> BTreeMap<u64, Fate> {
+    pub(crate) fn stop(self) -> BTreeMap<u64, Fate> {
         self.shared.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -3,24 +3,24 @@
 use tests::random::Random;
 
 /// The user whose mailbox cannot be written until the end.
-pub const BLOCKED: &str = "blocked";
+pub(crate) const BLOCKED: &str = "blocked";
 /// How many other users there are.
 const USERS: u64 = 40;
 
 /// One message.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
+pub(crate) struct Message {
     number: u64,
 }
 
 impl Message {
     /// Each number is used once.
-    pub fn new(number: u64) -> Self {
+    pub(crate) fn new(number: u64) -> Self {
         Self { number }
     }
 
     /// One to four users; some messages also go where nothing can be delivered yet.
-    pub fn recipients(self) -> Vec<String> {
+    pub(crate) fn recipients(self) -> Vec<String> {
         let mut random = Random::new(self.number);
         let mut users: Vec<String> = Vec::new();
         for _ in 0..=random.below(3) {
@@ -36,7 +36,7 @@ impl Message {
     }
 
     /// As it is sent, with CR LF.
-    pub fn content(self) -> Vec<u8> {
+    pub(crate) fn content(self) -> Vec<u8> {
         let body = self.lines().join("\r\n");
         format!(
             "Subject: crash {number}\r\nMessage-ID: <{number}@crash.example>\r\n\
@@ -47,7 +47,7 @@ impl Message {
     }
 
     /// The body as a mailbox holds it.
-    pub fn body_as_stored(self) -> Vec<u8> {
+    pub(crate) fn body_as_stored(self) -> Vec<u8> {
         format!("{}\n", self.lines().join("\n")).into_bytes()
     }
 

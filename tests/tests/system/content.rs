@@ -215,7 +215,7 @@ fn imap(setup: &Setup, maildir: &Path, dialogue: &str) -> String {
         format!(
             "base_dir = {directory}\nstate_dir = {directory}\nlog_path = /dev/stderr\n\
              ssl = no\nfirst_valid_uid = 1\nstats_writer_socket_path =\n\
-             mail_location = maildir:{}:INDEX=MEMORY:CONTROL={directory}\n",
+             mail_location = maildir:{}:INDEX=MEMORY\n",
             maildir.display()
         ),
     )
@@ -230,7 +230,9 @@ fn imap(setup: &Setup, maildir: &Path, dialogue: &str) -> String {
     words.extend(["/usr/lib/dovecot/imap", "-c"].map(str::to_owned));
     words.push(configuration.to_string_lossy().into_owned());
     let ran = run_with_input(&words[0].clone(), &words[1..], dialogue);
-    assert!(ran.out.contains("BYE"), "{}\n{}", ran.out, ran.err);
+    // Among others, Dovecot compares each file's size with the S= of its name.
+    assert!(ran.out.contains("BYE Logging out"), "{}\n{}", ran.out, ran.err);
+    assert!(!ran.err.contains("Error"), "{}\n{}", ran.out, ran.err);
     ran.out
 }
 
@@ -256,6 +258,4 @@ fn dovecot_reads_the_maildir_byte_for_byte() {
     for number in 0..3 {
         assert!(out.contains(&format!(".dot\r\nbody {number}\r\n")), "{out}");
     }
-    // Dovecot took the size from the name, and agrees with the file.
-    assert!(!out.contains("Corrupt"), "{out}");
 }
