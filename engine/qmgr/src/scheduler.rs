@@ -92,7 +92,8 @@ struct Agent {
 }
 
 impl Scheduler {
-    /// An empty scheduler; whatever the index holds, it will ask for.
+    /// An empty scheduler. Whatever the index holds, it will ask for; until that has been answered,
+    /// new mail joins the end of it.
     pub fn new(parameters: Parameters) -> Self {
         let agents = parameters.transports.iter().map(|_| Agent::default()).collect();
         Self {
