@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::row::Default;
+use crate::row::{Bounds, Default};
 use crate::{Origin, Row, Settings, rows};
 
 /// One `name = value` line.
@@ -47,9 +47,7 @@ impl Settings {
 
     /// `postconf`: every value, by name.
     pub fn print_all(&self) -> Vec<Printed<'_>> {
-        let mut all = by_name(|row| self.raw(row));
-        all.retain(|printed| self.row(printed.name).is_some());
-        all
+        by_name(|row| self.raw(row))
     }
 }
 
@@ -71,6 +69,10 @@ pub fn markdown() -> String {
             Default::Text(text) => format!("`{text}`"),
             Default::Machine(_) => "found out from the machine".to_owned(),
         };
+        let kind = match row.bounds {
+            Bounds::Any => row.kind.to_owned(),
+            Bounds::Within(range) => format!("{}, {range}", row.kind),
+        };
         let mut manual = row.manual.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
         if let Some(why) = row.without_effect {
             let _ = write!(manual, " *Accepted, without effect: {why}.*");
@@ -79,7 +81,7 @@ pub fn markdown() -> String {
             text,
             "| `{}` | {} | {} | {} |",
             row.name,
-            row.kind,
+            kind,
             default.replace('|', "\\|"),
             manual.replace('|', "\\|")
         );

@@ -15,6 +15,8 @@ pub struct Settings {
     defined: HashMap<Box<str>, (Origin, Definition)>,
     rows: HashMap<&'static str, &'static Row>,
     machine: Machine,
+    /// The machine under the name that main.cf gives it; what defaults in use are made from.
+    named: Machine,
 }
 
 /// Why a value has no expansion.
@@ -50,15 +52,15 @@ impl Settings {
             }
         }
         let rows = rows().map(|row| (row.name, row)).collect();
-        let mut machine = machine.clone();
+        let mut named = machine.clone();
         // mydomain follows from the name in use (postfix src/global/mail_params.c). A name that is
         // itself made of $mydomain cannot tell it; the machine's own name then does.
         if let Some((_, definition)) = defined.get("myhostname")
             && !definition.value.contains('$')
         {
-            machine.name = definition.value.to_string();
+            named.name = definition.value.to_string();
         }
-        Self { defined, rows, machine }
+        Self { defined, rows, machine: machine.clone(), named }
     }
 
     /// The definition of a name that counts.
@@ -81,12 +83,9 @@ impl Settings {
         self.rows.get(name).copied()
     }
 
-    /// The default of a row, unexpanded.
+    /// The default of a row where nothing at all is configured, unexpanded.
     pub fn default_of(&self, row: &Row) -> Cow<'static, str> {
-        match row.default {
-            Default::Text(text) => Cow::Borrowed(text),
-            Default::Machine(found_out) => Cow::Owned(found_out(&self.machine)),
-        }
+        default(row, &self.machine)
     }
 
     /// Where a row's value is written.
@@ -99,7 +98,7 @@ impl Settings {
     pub fn raw(&self, row: &Row) -> Cow<'_, str> {
         match self.defined(row.name) {
             Some(definition) => Cow::Borrowed(&definition.value),
-            None => self.default_of(row),
+            None => default(row, &self.named),
         }
     }
 
@@ -111,6 +110,13 @@ impl Settings {
         }
         let template = Template::parse(&raw).map_err(ValueError::Template)?;
         template.expand(row.name, &Under { settings: self, stress }).map_err(ValueError::Expand)
+    }
+}
+
+fn default(row: &Row, machine: &Machine) -> Cow<'static, str> {
+    match row.default {
+        Default::Text(text) => Cow::Borrowed(text),
+        Default::Machine(found_out) => Cow::Owned(found_out(machine)),
     }
 }
 
@@ -128,7 +134,7 @@ impl Scope for Under<'_> {
         if let Some(definition) = self.settings.defined(name) {
             return Some(Cow::Borrowed(&definition.value));
         }
-        self.settings.row(name).map(|row| self.settings.default_of(row))
+        self.settings.row(name).map(|row| default(row, &self.settings.named))
     }
 
     /// Postfix registers one function (src/global/mail_conf.c). ASCII names are all that it is given

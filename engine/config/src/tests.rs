@@ -121,6 +121,17 @@ fn a_mailbox_limit_below_the_message_limit_is_refused() {
 }
 
 #[test]
+fn a_mailbox_template_cannot_lead_out_of_the_mailbox_base() {
+    for good in ["", "%d/%u/", "%u", "mail/%d-%u/", "100%%/%u", "%%%u"] {
+        assert!(built(&format!("virtual_mailbox_template = {good}\n")).is_ok(), "{good}");
+    }
+    for bad in ["/%d/%u", "../%u", "%d/../%u", "%d/.", "%x", "%", "%u%", "%%%"] {
+        let problems = built(&format!("virtual_mailbox_template = {bad}\n")).unwrap_err();
+        assert!(problems[0].contains("expected a path that does not start with /"), "{bad}");
+    }
+}
+
+#[test]
 fn names_that_nothing_knows_are_warned_of_with_the_nearest_one() {
     assert_eq!(
         warnings(

@@ -148,7 +148,7 @@ impl Typed for MapList {
     /// A table that is away is a warning: it may come back, and until then it answers Unavailable.
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         let text = reader.text(row, false)?;
-        let maps = Self::open(&text, reader.files());
+        let maps = Self::open(&text, reader.tables());
         maps.troubles().for_each(|trouble| reader.warn(row, trouble.to_string()));
         maps.notes().for_each(|note| reader.warn(row, note.to_string()));
         Some(maps)
@@ -160,7 +160,7 @@ impl Typed for MatchList {
 
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         let text = reader.text(row, false)?;
-        let list = Self::open(row.name, &text, reader.files());
+        let list = Self::open(row.name, &text, reader.tables());
         list.troubles().for_each(|trouble| reader.warn(row, trouble.to_string()));
         list.notes().for_each(|note| reader.warn(row, note.to_string()));
         Some(list)
@@ -190,6 +190,45 @@ impl FromText for Listen {
         list.filter(|list| !list.is_empty())
             .map(Self)
             .ok_or_else(|| "address:port, [address]:port or port, one or more".to_owned())
+    }
+}
+
+/// A path below some directory, made from an address: `%d/%u/`.
+#[derive(Clone, Debug, std::default::Default, PartialEq, Eq)]
+pub struct PathTemplate(Box<str>);
+
+impl Deref for PathTemplate {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromText for PathTemplate {
+    const KIND: &'static str = "path with %d and %u";
+
+    /// Everything that could lead out of the directory is refused here, once, not at each message.
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        let mut after_percent = text.split('%').skip(1);
+        let mut letters_known = true;
+        while let Some(piece) = after_percent.next() {
+            match piece.chars().next() {
+                Some('d' | 'u') => {}
+                // `%%`: the piece between the two is empty, and the next one is plain text.
+                None => letters_known &= after_percent.next().is_some(),
+                Some(_) => letters_known = false,
+            }
+        }
+        let stays_below = !text.starts_with('/')
+            && text.split('/').all(|name| name != ".." && name != ".")
+            && !text.chars().any(char::is_control);
+        if letters_known && stays_below {
+            Ok(Self(text.into()))
+        } else {
+            Err("a path that does not start with / and has no .. in it, made of text, %d, %u and %%"
+                .to_owned())
+        }
     }
 }
 
@@ -243,7 +282,7 @@ choice! {
         /// As ever, with a line in the log.
         Note = "note",
         /// As ever, without a word.
-        Allow = "no",
+        No = "no",
     }
 }
 

@@ -27,4 +27,4 @@ pub use maps::MapList;
 pub use matching::{FILE_DEPTH_MAX, MatchList, Matched, Parents};
 pub use network::{Network, NetworkError};
 pub use order::{Form, Keys, split_extension};
-pub use table::{Lookup, Table, types};
+pub use table::{Lookup, Table, Tables, types};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::order::{Form, Keys};
-use crate::{Answer, Files, Note, Table, Trouble};
+use crate::{Answer, Note, Table, Tables, Trouble};
 
 /// Tables that are asked one after the other. The first that finds something, or that cannot answer,
 /// ends the search: a table behind one that is away must not answer in its place.
@@ -14,8 +14,8 @@ pub struct MapList {
 
 impl MapList {
     /// Opens a list of `type:name`.
-    pub fn open(value: &str, files: &dyn Files) -> Self {
-        Self { tables: cf::items(value).map(|spec| Table::open(spec, files)).collect() }
+    pub fn open(value: &str, tables: &Tables<'_>) -> Self {
+        Self { tables: cf::items(value).map(|spec| tables.open(spec)).collect() }
     }
 
     /// True where no table is configured, which is not the same as tables that find nothing.
@@ -85,7 +85,7 @@ mod tests {
     use crate::order::VIRTUAL;
 
     fn find(maps: &str, address: &str) -> Answer {
-        MapList::open(maps, &Memory::default()).find(VIRTUAL, address, "+")
+        MapList::open(maps, &Tables::new(&Memory::default())).find(VIRTUAL, address, "+")
     }
 
     #[test]

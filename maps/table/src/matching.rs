@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
 use crate::fold;
-use crate::{Answer, Files, Network, Note, Table, Trouble};
+use crate::{Answer, Network, Note, Table, Tables, Trouble};
 
 /// How deep files of patterns may name further files.
 pub const FILE_DEPTH_MAX: usize = 10;
@@ -68,9 +68,9 @@ struct Literals {
 
 impl MatchList {
     /// Reads a list; `parameter` is what errors name it by.
-    pub fn open(parameter: &str, value: &str, files: &dyn Files) -> Self {
+    pub fn open(parameter: &str, value: &str, tables: &Tables<'_>) -> Self {
         let mut list = Self::default();
-        list.add(&Source { parameter, files }, value, true, 0);
+        list.add(&Source { parameter, tables }, value, true, 0);
         list
     }
 
@@ -180,7 +180,7 @@ impl MatchList {
             } else if pattern.starts_with('/') {
                 self.add_file(source, pattern, matches, depth);
             } else if Table::is_spec(pattern) {
-                let table = Table::open(pattern, source.files);
+                let table = source.tables.open(pattern);
                 self.rules.push(Rule { matches, pattern: Pattern::Table(table) });
             } else {
                 self.add_literal(source, pattern, matches);
@@ -193,7 +193,7 @@ impl MatchList {
             let cause = format!("files name each other more than {FILE_DEPTH_MAX} deep");
             return self.fail(matches, source.trouble(path, &cause));
         }
-        let content = match source.files.read(Path::new(path)) {
+        let content = match source.tables.files().read(Path::new(path)) {
             Ok(content) => content,
             Err(why) => {
                 return self.fail(matches, source.trouble(path, &format!("open {path}: {why}")));
@@ -236,7 +236,7 @@ impl MatchList {
 
 struct Source<'a> {
     parameter: &'a str,
-    files: &'a dyn Files,
+    tables: &'a Tables<'a>,
 }
 
 impl Source<'_> {
@@ -310,7 +310,7 @@ mod tests {
             .with("/domains", "# ours\nexample.com, Example.ORG\n!bad.example.net\n/more\n")
             .with("/more", "example.net\n")
             .with("/loop", "/loop\n");
-        MatchList::open("mydestination", value, &files)
+        MatchList::open("mydestination", value, &Tables::new(&files))
     }
 
     fn has_address(value: &str, address: &str) -> Matched {

@@ -1,5 +1,7 @@
 //! One table, named `type:name`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +48,38 @@ const TYPES: &[(&str, Open)] = &[
 /// The names of all table types, in the order of `postconf -m`.
 pub fn types() -> impl Iterator<Item = &'static str> {
     TYPES.iter().map(|(name, _)| *name)
+}
+
+/// Opens tables, each of them once: `virtual_mailbox_maps` and the domains that default to it share
+/// theirs.
+pub struct Tables<'a> {
+    files: &'a dyn Files,
+    opened: RefCell<HashMap<Box<str>, Table>>,
+}
+
+impl<'a> Tables<'a> {
+    /// Opens what is asked for from these files.
+    pub fn new(files: &'a dyn Files) -> Self {
+        Self { files, opened: RefCell::default() }
+    }
+
+    /// The table of this name, see [`Table::open`].
+    pub fn open(&self, spec: &str) -> Table {
+        let mut opened = self.opened.borrow_mut();
+        match opened.get(spec) {
+            Some(table) => table.clone(),
+            None => {
+                let table = Table::open(spec, self.files);
+                opened.insert(spec.into(), table.clone());
+                table
+            }
+        }
+    }
+
+    /// The files that tables are read from.
+    pub fn files(&self) -> &'a dyn Files {
+        self.files
+    }
 }
 
 impl Table {
@@ -134,7 +168,7 @@ impl fmt::Debug for Table {
     }
 }
 
-/// Two tables are the same where they have the same name: a snapshot opens each once.
+/// Two tables are the same where they have the same name.
 impl PartialEq for Table {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -261,6 +295,23 @@ mod tests {
         );
         let braced = Table::open("static:{ a b }", &Memory::default());
         assert_eq!(found(&braced, "").as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn a_table_is_opened_once_however_often_it_is_named() {
+        struct Counted(std::cell::Cell<usize>);
+        impl Files for Counted {
+            fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
+                self.0.set(self.0.get() + 1);
+                Ok(b"example.com 1\n".to_vec())
+            }
+        }
+        let files = Counted(std::cell::Cell::new(0));
+        let tables = Tables::new(&files);
+        for _ in 0..3 {
+            assert_eq!(found(&tables.open("texthash:/t"), "example.com").as_deref(), Some("1"));
+        }
+        assert_eq!(files.0.get(), 1);
     }
 
     #[test]

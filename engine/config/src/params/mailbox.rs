@@ -6,7 +6,7 @@ use std::time::Duration;
 use table::{MapList, MatchList};
 
 use crate::row::params;
-use crate::typed::{Locks, MailboxSync};
+use crate::typed::{Locks, MailboxSync, PathTemplate};
 
 params! {
     /// Mailboxes of virtual domains.
@@ -20,10 +20,10 @@ params! {
     virtual_mailbox_base: PathBuf = "";
     /// The mailbox of an address where virtual_mailbox_maps is empty: %d is the domain, %u the user
     /// without extension, %% a percent sign. Every address of the domains then has a mailbox.
-    virtual_mailbox_template: Box<str> = "";
+    virtual_mailbox_template: PathTemplate = "";
     /// Bytes that an mbox may grow to; 0 is no limit.
     virtual_mailbox_limit: u64 = "51200000";
-    /// How an mbox is locked.
+    /// How an mbox is locked: all that are listed, in Postfix's order.
     virtual_mailbox_lock: Locks = "fcntl, dotlock";
     /// Address to numeric user id.
     virtual_uid_maps: MapList = "";

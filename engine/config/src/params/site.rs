@@ -30,7 +30,7 @@ params! {
     /// Clients that are trusted.
     mynetworks: MatchList = [networks];
     /// How much of the neighbourhood mynetworks has where it is not set.
-    mynetworks_style: NetworksStyle = "${{$compatibility_level} <level {2} ? {subnet} : {host}}";
+    mynetworks_style: NetworksStyle = "${{$compatibility_level} <level {2} ? {subnet} : {host}}" => "mynetworks has the loopback networks where it is not set";
     /// Which release's defaults are wanted, where they have changed.
     compatibility_level: Box<str> = "0";
     /// The name of the mail system in the greeting and in headers.
