@@ -43,7 +43,8 @@ impl Scheduler {
     }
 
     /// `postsuper -h`: false where the message is not active and the queue is to hold it by itself.
-    /// Otherwise deliveries under way come to their end, and then [`Change::Held`](crate::Change::Held) says so.
+    /// Otherwise deliveries under way come to their end, and then
+    /// [`Change::Held`](crate::Change::Held) says so.
     pub fn hold(&mut self, id: QueueId, now: Time) -> bool {
         self.give_order(id, Order::Hold, now)
     }
@@ -60,7 +61,8 @@ impl Scheduler {
     }
 
     /// `postsuper -d`: false where the message is not active and the queue is to delete it by
-    /// itself. Otherwise [`Change::Deleted`](crate::Change::Deleted) follows when no delivery is under way any more.
+    /// itself. Otherwise [`Change::Deleted`](crate::Change::Deleted) follows when no delivery is
+    /// under way any more.
     pub fn delete(&mut self, id: QueueId, now: Time) -> bool {
         self.give_order(id, Order::Delete, now)
     }
