@@ -49,6 +49,11 @@ impl Identity {
         Ok(Self { uid, gid, groups: getgroups()?, thread: PhantomData })
     }
 
+    /// True where this thread may act for others.
+    pub fn is_root(&self) -> bool {
+        self.uid.is_root()
+    }
+
     /// The user and group that files are created with where nothing is changed.
     pub fn owner(&self) -> Owner {
         Owner { uid: self.uid.as_raw(), gid: self.gid.as_raw() }
@@ -83,7 +88,7 @@ impl Acting<'_> {
             return Ok(());
         };
         let refused = |why, source| Err(MailboxError::Identity { owner, why, source });
-        if !self.identity.uid.is_root() {
+        if !self.identity.is_root() {
             return if owner == self.identity.owner() {
                 self.owner = Some(owner);
                 Ok(())
@@ -110,7 +115,7 @@ impl Acting<'_> {
 
     /// Back to the thread's own identity.
     pub fn restore(&mut self) {
-        if self.owner.take().is_some() && self.identity.uid.is_root() {
+        if self.owner.take().is_some() && self.identity.is_root() {
             return_to(self.identity);
         }
     }

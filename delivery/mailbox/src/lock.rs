@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,24 +31,6 @@ impl Default for Locking {
     /// `fcntl, dotlock`
     fn default() -> Self {
         Self { fcntl: true, flock: false, dotlock: true }
-    }
-}
-
-impl FromStr for Locking {
-    type Err = String;
-
-    /// Names with commas or spaces between them.
-    fn from_str(names: &str) -> Result<Self, String> {
-        let mut locking = Self { fcntl: false, flock: false, dotlock: false };
-        for name in names.split([',', ' ', '\t']).filter(|name| !name.is_empty()) {
-            match name {
-                "fcntl" => locking.fcntl = true,
-                "flock" => locking.flock = true,
-                "dotlock" => locking.dotlock = true,
-                _ => return Err(format!("unknown lock \"{name}\": fcntl, flock or dotlock")),
-            }
-        }
-        Ok(locking)
     }
 }
 
@@ -193,13 +174,6 @@ pub(crate) fn lock_open(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn locks_are_named_as_in_the_parameter() {
-        assert_eq!("fcntl, dotlock".parse(), Ok(Locking::default()));
-        assert_eq!("".parse(), Ok(Locking { fcntl: false, flock: false, dotlock: false }));
-        assert!("fcntl dotlok".parse::<Locking>().is_err());
-    }
 
     #[test]
     fn one_thread_at_a_time_has_a_file() {
