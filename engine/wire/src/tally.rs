@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mail::log::Count;
+
 /// The commands, in the order in which they are logged (postfix `smtpd.c`, `smtpd_cmd_table`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -114,6 +116,23 @@ impl Tally {
     pub(crate) fn succeed(&mut self, verb: Verb) {
         let count = &mut self.succeeded[verb as usize];
         *count = count.saturating_add(1);
+    }
+}
+
+/// [`Verb::ALL`] as the log spells them.
+const LOGGED: [&str; Verb::ALL.len()] = [
+    "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat", "rset",
+    "noop", "vrfy", "etrn", "quit", "help", "unknown",
+];
+
+impl Tally {
+    /// For the log's last line about a session.
+    pub fn counts(&self) -> [Count; Verb::ALL.len()] {
+        std::array::from_fn(|verb| Count {
+            verb: LOGGED[verb],
+            succeeded: self.succeeded[verb],
+            tried: self.tried[verb],
+        })
     }
 }
 

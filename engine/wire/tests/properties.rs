@@ -1,16 +1,12 @@
 //! What holds for all content, and for all bytes a client may send.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+mod naive;
+mod session;
 
-use mail::{QueueId, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use wire::{
-    BareNewline, Decoder, Dialogue, EndOfData, Framing, Input, Line, LineEnds, Lines, Output,
-    Policy, Question, Scan, Turn, Verdict, xtext_decode,
-};
+use session::Session;
+use wire::{Decoder, Dialogue, EndOfData, Framing, LineEnds, Lines, Output, Scan, xtext_decode};
 
 /// Bytes in which everything that matters is frequent.
 fn content() -> impl Strategy<Value = Vec<u8>> {
@@ -32,38 +28,6 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     at.extend([0, bytes.len()]);
     at.sort_unstable();
     at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
-}
-
-/// Where the data ends, byte by byte: the first CR LF `.` CR LF, the command's own line ending before
-/// the first line included.
-fn naive_end(bytes: &[u8]) -> Option<usize> {
-    let whole = [b"\r\n", bytes].concat();
-    let at = (0..whole.len()).find(|&at| whole[at..].starts_with(b"\r\n.\r\n"))?;
-    Some(at + 5 - 2)
-}
-
-/// What is stored of raw content, line by line.
-fn naive_decode(bytes: &[u8], framing: Framing) -> Vec<u8> {
-    let mut stored = Vec::new();
-    let mut lines: Vec<&[u8]> = bytes.split(|&b| b == b'\n').collect();
-    let unended = lines.pop().unwrap_or_default();
-    let count = lines.len();
-    if !unended.is_empty() {
-        lines.push(unended);
-    }
-    for (number, line) in lines.into_iter().enumerate() {
-        let line = if number < count { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
-        let mut line = line;
-        if framing == Framing::Dots {
-            if line == b"." || (number == count && line == b".\r") {
-                continue;
-            }
-            line = line.strip_prefix(b".").unwrap_or(line);
-        }
-        stored.extend(line.iter().map(|&b| if b == b'\r' { b' ' } else { b }));
-        stored.push(b'\n');
-    }
-    stored
 }
 
 /// What a client makes of stored lines (RFC 5321 section 4.5.2).
@@ -98,7 +62,7 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(found, naive_end(&bytes));
+        prop_assert_eq!(found, naive::end(&bytes));
         let received = end_of_data.received();
         let raw = &bytes[..found.unwrap_or(bytes.len())];
         let bare_lf = (0..raw.len()).any(|at| raw[at] == b'\n' && (at == 0 || raw[at - 1] != b'\r'));
@@ -123,7 +87,7 @@ proptest! {
             decoder.decode(piece, &mut stored);
         }
         decoder.finish(&mut stored);
-        prop_assert_eq!(&stored, &naive_decode(&bytes, framing));
+        prop_assert_eq!(&stored, &naive::decode(&bytes, framing));
         prop_assert!(!stored.contains(&b'\r'));
         prop_assert!(stored.is_empty() || stored.ends_with(b"\n"));
     }
@@ -202,140 +166,6 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
         8 => known.prop_map(|text| text.as_bytes().to_vec()),
         1 => vec(any::<u8>(), 0..20),
     ]
-}
-
-/// A shell that answers every question with yes, and checks what it is asked.
-struct Session {
-    dialogue: Dialogue,
-    turn: Turn,
-    lines: Lines,
-    buffer: Vec<u8>,
-    next: Output,
-    end_of_data: Option<EndOfData>,
-    chunk_left: Option<u64>,
-    /// Recipients that were accepted since the last MAIL.
-    accepted: usize,
-    open: bool,
-}
-
-impl Session {
-    fn new(mode: u8) -> Self {
-        let mut policy = Policy::new("mx.example");
-        policy.forbid_unauth_pipelining = false;
-        policy.hard_error_limit = 1000;
-        policy.error_sleep_time = Duration::ZERO;
-        policy.forbid_bare_newline =
-            [BareNewline::Normalize, BareNewline::Note, BareNewline::Reject, BareNewline::No]
-                [usize::from(mode)];
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let mut dialogue = Dialogue::new(Arc::new(policy), "unknown", address);
-        let mut turn = Turn::default();
-        let next = dialogue.step(Input::Connected { behind: b"" }, &mut turn);
-        Self {
-            dialogue,
-            turn,
-            lines: Lines::default(),
-            buffer: Vec::new(),
-            next,
-            end_of_data: None,
-            chunk_left: None,
-            accepted: 0,
-            open: true,
-        }
-    }
-
-    fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-        while self.open && self.advance() {}
-        let replies = std::mem::take(&mut self.turn.replies);
-        for reply in replies.split_inclusive(|&b| b == b'\n') {
-            assert!(reply.ends_with(b"\r\n") && reply.len() > 5, "{reply:?}");
-            assert!(reply[..3].iter().all(u8::is_ascii_digit), "{reply:?}");
-            assert!(!reply[..reply.len() - 2].iter().any(u8::is_ascii_control), "{reply:?}");
-        }
-    }
-
-    fn step(&mut self, input: Input<'_>) -> bool {
-        self.next = self.dialogue.step(input, &mut self.turn);
-        true
-    }
-
-    fn advance(&mut self) -> bool {
-        match std::mem::replace(&mut self.next, Output::NeedLine) {
-            Output::NeedLine => {
-                let buffer = std::mem::take(&mut self.buffer);
-                let (consumed, go_on) = match self.lines.next(&buffer, 2048) {
-                    Line::Whole { text, bare_lf, consumed } => {
-                        let behind = &buffer[consumed..];
-                        (consumed, self.step(Input::Line { text, bare_lf, behind }))
-                    }
-                    Line::Partial { consumed } => (consumed, false),
-                    Line::TooLong { consumed } => (consumed, self.step(Input::LineTooLong)),
-                    Line::Endless => (buffer.len(), self.step(Input::Endless)),
-                };
-                self.buffer = buffer[consumed..].to_vec();
-                go_on
-            }
-            Output::Judge(question) => {
-                match question {
-                    Question::Sender => self.accepted = 0,
-                    Question::Recipient => self.accepted += 1,
-                    Question::Data => {
-                        let envelope = self.dialogue.envelope().expect("MAIL was accepted");
-                        assert_eq!(envelope.recipients.len(), self.accepted);
-                    }
-                    Question::Client | Question::Verify => {}
-                }
-                self.step(Input::Verdict(Verdict::Accept))
-            }
-            Output::ReceiveData(line_ends) => {
-                // No 354 without MAIL and RCPT.
-                let envelope = self.dialogue.envelope().expect("MAIL was accepted");
-                assert!(!envelope.recipients.is_empty());
-                let buffer = std::mem::take(&mut self.buffer);
-                let mut end =
-                    self.end_of_data.take().unwrap_or_else(|| EndOfData::new(line_ends, true));
-                match end.scan(&buffer) {
-                    Scan::More => {
-                        self.end_of_data = Some(end);
-                        self.next = Output::ReceiveData(line_ends);
-                        false
-                    }
-                    Scan::End { consumed } => {
-                        self.buffer = buffer[consumed..].to_vec();
-                        let received = end.received();
-                        self.step(Input::Received { received, arrival: Time::default() })
-                    }
-                }
-            }
-            Output::ReceiveChunk { bytes, first, last, keep } => {
-                let left = self.chunk_left.unwrap_or(bytes);
-                let take = self.buffer.len().min(left as usize);
-                self.buffer.drain(..take);
-                if take as u64 == left {
-                    self.chunk_left = None;
-                    let received = EndOfData::new(LineEnds::Crlf, false).received();
-                    self.step(Input::Received { received, arrival: Time::default() })
-                } else {
-                    self.chunk_left = Some(left - take as u64);
-                    self.next = Output::ReceiveChunk { bytes, first, last, keep };
-                    false
-                }
-            }
-            Output::Commit(envelope) => {
-                assert_eq!(envelope.recipients.len(), self.accepted, "recipients of one message");
-                assert!(self.accepted > 0, "a message has recipients");
-                // A second message takes a second MAIL.
-                self.accepted = 0;
-                assert!(self.dialogue.envelope().is_none());
-                self.step(Input::Committed(Ok(QueueId::from_u64(1))))
-            }
-            Output::Close => {
-                self.open = false;
-                false
-            }
-        }
-    }
 }
 
 #[test]

@@ -1,0 +1,34 @@
+//! The end of data and the decoder, against the same written plainly.
+#![no_main]
+
+#[path = "../../../engine/wire/tests/naive/mod.rs"]
+mod naive;
+
+use libfuzzer_sys::fuzz_target;
+use wire::{Decoder, EndOfData, Framing, LineEnds, Scan};
+
+fuzz_target!(|bytes: &[u8]| {
+    let [cut, bytes @ ..] = bytes else { return };
+    let mut end_of_data = EndOfData::new(LineEnds::Crlf, true);
+    let mut seen = 0;
+    let mut found = None;
+    for piece in bytes.chunks(usize::from(*cut) + 1) {
+        match end_of_data.scan(piece) {
+            Scan::More => seen += piece.len(),
+            Scan::End { consumed } => {
+                found = Some(seen + consumed);
+                break;
+            }
+        }
+    }
+    assert_eq!(found, naive::end(bytes));
+    for framing in [Framing::Dots, Framing::Chunks] {
+        let mut decoder = Decoder::new(framing);
+        let mut stored = Vec::new();
+        for piece in bytes.chunks(usize::from(*cut) + 1) {
+            decoder.decode(piece, &mut stored);
+        }
+        decoder.finish(&mut stored);
+        assert_eq!(stored, naive::decode(bytes, framing));
+    }
+});
