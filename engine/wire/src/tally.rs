@@ -121,8 +121,8 @@ impl Tally {
 
 /// [`Verb::ALL`] as the log spells them.
 const LOGGED: [&str; Verb::ALL.len()] = [
-    "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat", "rset",
-    "noop", "vrfy", "etrn", "quit", "help", "unknown",
+    "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat",
+    "rset", "noop", "vrfy", "etrn", "quit", "help", "unknown",
 ];
 
 impl Tally {

@@ -1,0 +1,83 @@
+//! The dialogue's and cleanup's view of the configuration.
+
+use std::sync::Arc;
+
+use config::Snapshot;
+use wire::{EhloKeywords, Policy};
+
+/// What a session follows, with or without stress.
+///
+/// `stress` is Postfix's word for a server that has hardly a session left to give: some parameters have
+/// stricter defaults then (postfix `STRESS_README`).
+pub(crate) struct Policies {
+    pub(crate) normal: Arc<Policy>,
+    pub(crate) stress: Arc<Policy>,
+}
+
+impl Policies {
+    pub(crate) fn new(settings: &Snapshot) -> Self {
+        Self { normal: Arc::new(policy(settings, false)), stress: Arc::new(policy(settings, true)) }
+    }
+
+    pub(crate) fn under(&self, stress: bool) -> &Arc<Policy> {
+        if stress { &self.stress } else { &self.normal }
+    }
+}
+
+fn policy(settings: &Snapshot, stress: bool) -> Policy {
+    let (smtpd, content) = (&settings.smtpd, &settings.content);
+    let count = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    let discard = |keyword| smtpd.smtpd_discard_ehlo_keywords.has(keyword);
+    let words = |list: &config::List| list.iter().map(|word| word.to_uppercase().into()).collect();
+    Policy {
+        hostname: settings.site.myhostname.clone(),
+        banner: smtpd.smtpd_banner.clone(),
+        message_size_limit_bytes: content.message_size_limit,
+        line_length_limit_bytes: content.line_length_limit,
+        recipient_limit: count(smtpd.smtpd_recipient_limit),
+        recipient_overshoot_limit: count(smtpd.smtpd_recipient_overshoot_limit),
+        soft_error_limit: smtpd.smtpd_soft_error_limit.under(stress),
+        hard_error_limit: smtpd.smtpd_hard_error_limit.under(stress),
+        junk_command_limit: smtpd.smtpd_junk_command_limit.under(stress),
+        error_sleep_time: smtpd.smtpd_error_sleep_time,
+        helo_required: smtpd.smtpd_helo_required,
+        disable_vrfy_command: smtpd.disable_vrfy_command,
+        forbid_bare_newline: match smtpd.smtpd_forbid_bare_newline {
+            config::BareNewline::Normalize => wire::BareNewline::Normalize,
+            config::BareNewline::Reject => wire::BareNewline::Reject,
+            config::BareNewline::Note => wire::BareNewline::Note,
+            config::BareNewline::No => wire::BareNewline::No,
+        },
+        forbid_bare_newline_reject_code: smtpd.smtpd_forbid_bare_newline_reject_code.0,
+        forbid_unauth_pipelining: smtpd.smtpd_forbid_unauth_pipelining,
+        discard_ehlo_keywords: EhloKeywords {
+            pipelining: discard("pipelining"),
+            size: discard("size"),
+            vrfy: discard("vrfy"),
+            enhancedstatuscodes: discard("enhancedstatuscodes"),
+            eightbitmime: discard("8bitmime"),
+            dsn: discard("dsn"),
+            smtputf8: discard("smtputf8"),
+            chunking: discard("chunking"),
+        },
+        smtputf8_enable: smtpd.smtputf8_enable,
+        strict_rfc821_envelopes: smtpd.strict_rfc821_envelopes,
+        noop_commands: words(&smtpd.smtpd_noop_commands),
+        forbidden_commands: words(&smtpd.smtpd_forbidden_commands),
+        soft_bounce: settings.site.soft_bounce,
+        ..Policy::new(&settings.site.myhostname)
+    }
+}
+
+/// Cleanup's share.
+pub(crate) fn rules(settings: &Snapshot) -> cleanup::Rules {
+    let content = &settings.content;
+    cleanup::Rules {
+        mail_name: settings.site.mail_name.clone(),
+        header_size_limit_bytes: content.header_size_limit,
+        hopcount_limit: u32::try_from(content.hopcount_limit).unwrap_or(u32::MAX),
+        always_add_missing_headers: content.always_add_missing_headers,
+        undisclosed_recipients_header: content.undisclosed_recipients_header.clone(),
+        ..cleanup::Rules::new(&settings.site.myhostname)
+    }
+}

@@ -1,0 +1,251 @@
+//! One SMTP session: reads, asks the dialogue, does what it says.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mail::{QueueId, Time};
+use ring::Stream;
+use wire::{Dialogue, Input, Line, Lines, Output, Question, Refusal, Turn, Verdict};
+
+use crate::content::Content;
+use crate::judge;
+use crate::service::Service;
+use crate::sessions::{End, Place};
+use crate::store::Spool;
+
+/// What a session that waits for a command keeps for it, in bytes.
+const IDLE_INPUT_BYTES: usize = 256;
+/// What it reads at a time once a client sends more than that, in bytes.
+const BUSY_INPUT_BYTES: usize = 4096;
+
+pub(crate) struct Session {
+    pub(crate) service: Rc<Service>,
+    pub(crate) stream: Stream,
+    pub(crate) place: Place,
+    pub(crate) dialogue: Dialogue,
+    pub(crate) turn: Turn,
+    /// Its number in the log, where Postfix has the process id: log tools tell sessions apart by it.
+    pub(crate) number: u32,
+    /// The message's id, from its first accepted recipient on.
+    pub(crate) id: Option<QueueId>,
+    /// Tells the queue that a message may be coming.
+    pub(crate) transaction: Option<queue::Transaction<queue::RingDisk>>,
+    /// From DATA or the first BDAT to the end.
+    pub(crate) content: Option<Box<Content>>,
+    /// The file of a message that is too large for memory.
+    pub(crate) spool: Option<Box<Spool>>,
+    /// Why there is no such file although there should be.
+    pub(crate) not_spooled: Option<Refusal>,
+    lines: Lines,
+    input: Vec<u8>,
+    /// Before this, `input` is done with.
+    input_start: usize,
+    timeout: Duration,
+}
+
+/// Runs a session to its end.
+pub(crate) async fn run(service: Rc<Service>, stream: Stream, peer: SocketAddr, number: u32) {
+    let stress = service.is_stressed();
+    let place = service.sessions().enter(&stream);
+    let policy = service.policies.under(stress).clone();
+    let timeout = service.settings.smtpd.smtpd_timeout.under(stress);
+    let mut session = Session {
+        dialogue: Dialogue::new(policy, CLIENT_NAME, peer),
+        service,
+        stream,
+        place,
+        turn: Turn::default(),
+        number,
+        id: None,
+        transaction: None,
+        content: None,
+        spool: None,
+        not_spooled: None,
+        lines: Lines::default(),
+        input: Vec::with_capacity(IDLE_INPUT_BYTES),
+        input_start: 0,
+        timeout,
+    };
+    session.log_connect();
+    session.converse().await;
+    session.abandon_spool().await;
+    session.log_disconnect();
+}
+
+/// Clients have no names until there is a resolver.
+const CLIENT_NAME: &str = "unknown";
+
+impl Session {
+    async fn converse(&mut self) {
+        let mut next = self.step(Input::Connected { behind: &[] });
+        loop {
+            next = match next {
+                Output::NeedLine => self.command().await,
+                Output::Judge(question) => {
+                    let verdict = self.judge(question);
+                    self.step(Input::Verdict(verdict))
+                }
+                Output::ReceiveData(line_ends) => Box::pin(self.receive_data(line_ends)).await,
+                Output::ReceiveChunk { bytes, first, keep, .. } => {
+                    Box::pin(self.receive_chunk(bytes, first, keep)).await
+                }
+                Output::Commit(envelope) => Box::pin(self.store(*envelope)).await,
+                Output::Close => break,
+            };
+        }
+        // If this cannot be sent, nobody is there to hear it.
+        let _ = self.flush().await;
+    }
+
+    /// Advances the dialogue, and keeps in step with it what belongs to a transaction.
+    pub(crate) fn step(&mut self, input: Input<'_>) -> Output {
+        let output = self.dialogue.step(input, &mut self.turn);
+        self.keep_in_step();
+        output
+    }
+
+    fn keep_in_step(&mut self) {
+        match (self.dialogue.envelope(), &self.transaction) {
+            (Some(_), None) => self.transaction = Some(self.service.slice.begin()),
+            (None, Some(_)) => self.transaction = None,
+            _ => {}
+        }
+        let accepted = self.dialogue.envelope().is_some_and(|it| !it.recipients.is_empty());
+        if accepted && self.id.is_none() {
+            let id = self.service.slice.next_id(Time::now());
+            self.id = Some(id);
+            self.log_client(id);
+        }
+    }
+
+    /// A transaction is over, one way or another: the next message has an id of its own.
+    async fn forget_message(&mut self) {
+        self.id = None;
+        self.content = None;
+        self.not_spooled = None;
+        if self.spool.is_some() {
+            Box::pin(self.abandon_spool()).await;
+        }
+    }
+
+    /// The next command; reads and replies as long as there is no complete one.
+    async fn command(&mut self) -> Output {
+        if self.dialogue.envelope().is_none() {
+            self.forget_message().await;
+        }
+        let limit_bytes = self.dialogue.policy().line_length_limit_bytes;
+        loop {
+            let buffer = &self.input[self.input_start..];
+            let (output, consumed) = match self.lines.next(buffer, limit_bytes) {
+                Line::Whole { text, bare_lf, consumed } => {
+                    let behind = &buffer[consumed..];
+                    let input = Input::Line { text, bare_lf, behind };
+                    (Some(self.dialogue.step(input, &mut self.turn)), consumed)
+                }
+                Line::TooLong { consumed } => {
+                    (Some(self.dialogue.step(Input::LineTooLong, &mut self.turn)), consumed)
+                }
+                Line::Endless => (Some(self.dialogue.step(Input::Endless, &mut self.turn)), 0),
+                Line::Partial { consumed } => (None, consumed),
+            };
+            self.input_start += consumed;
+            if let Some(output) = output {
+                self.keep_in_step();
+                return output;
+            }
+            // Everything that the client has said is answered: with one send, however much it was
+            // (RFC 2920 section 3.2).
+            if self.flush().await.is_err() {
+                return self.lost(None);
+            }
+            if !self.read().await {
+                return self.lost(None);
+            }
+        }
+    }
+
+    /// Reads more of what the client has to say; false where nothing more comes.
+    async fn read(&mut self) -> bool {
+        self.input.drain(..self.input_start);
+        self.input_start = 0;
+        if self.input.is_empty() {
+            self.input.shrink_to(IDLE_INPUT_BYTES);
+        }
+        if self.input.len() == self.input.capacity() {
+            self.input.reserve(BUSY_INPUT_BYTES);
+        }
+        self.place.receiving(self.timeout);
+        let received = self.stream.recv(&mut self.input).await;
+        self.place.working();
+        matches!(received, Ok(1..))
+    }
+
+    /// Writes the log, waits if the client is to wait, sends the replies.
+    pub(crate) async fn flush(&mut self) -> Result<(), Lost> {
+        self.log_notes();
+        if let Some(pause) = self.turn.pause.take() {
+            tokio::time::sleep(pause).await;
+        }
+        if self.turn.replies.is_empty() {
+            return Ok(());
+        }
+        self.place.sending(self.timeout);
+        let sent = self.stream.send(&mut self.turn.replies).await;
+        self.place.working();
+        sent.map_err(|_| Lost)
+    }
+
+    /// Receives into the message's next buffer; how many bytes came, or `None` at the end.
+    pub(crate) async fn receive_into(&mut self, content: &mut Content) -> Option<usize> {
+        self.place.receiving(self.timeout);
+        let received = self.stream.recv(content.space()).await;
+        self.place.working();
+        received.ok().filter(|&count| count > 0)
+    }
+
+    /// Nothing more comes from the client; the dialogue is told why.
+    pub(crate) fn lost(&mut self, content_bytes: Option<u64>) -> Output {
+        match self.place.end() {
+            End::Client => self.step(Input::Lost { content_bytes }),
+            End::Timeout => self.step(Input::Timeout { content_bytes }),
+            End::Stopping => self.step(Input::Shutdown),
+        }
+    }
+
+    /// What was read behind the last command.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.input[self.input_start..]
+    }
+
+    /// Takes `count` bytes of it.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.input_start += count;
+    }
+
+    /// Bytes that were read behind the end of content: the next commands.
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        debug_assert!(self.unread().is_empty(), "content ends behind what was read before it");
+        self.input.clear();
+        self.input_start = 0;
+        self.input.extend_from_slice(bytes);
+    }
+
+    fn judge(&self, question: Question) -> Verdict {
+        let settings = &self.service.settings;
+        match question {
+            Question::Client | Question::Data => Verdict::Accept,
+            Question::Sender => match self.service.slice.accepting() {
+                Ok(()) => Verdict::Accept,
+                Err(refusal) => Verdict::Refuse(crate::store::refusal(refusal)),
+            },
+            Question::Recipient | Question::Verify => match self.dialogue.recipient() {
+                Some(recipient) => judge::recipient(&recipient.address, settings),
+                None => Verdict::Unavailable,
+            },
+        }
+    }
+}
+
+/// The connection broke while something was sent.
+pub(crate) struct Lost;
