@@ -30,6 +30,6 @@ pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use source::{Machine, Origin, Sources};
 pub use typed::{
-    BareNewline, List, Listen, Locks, MailboxSync, NetworksStyle, PathTemplate, ReplyCode, Stress,
-    Typed,
+    BareNewline, Level, List, Listen, Locks, MailboxSync, NetworksStyle, PathTemplate, ReplyCode,
+    Stress, Typed,
 };

@@ -125,15 +125,17 @@ fn without_effect(settings: &Settings) -> Vec<Problem> {
 /// Values that are right by themselves but not together.
 fn contradictions(settings: &Settings, content: &Content, mailbox: &Mailbox) -> Vec<Problem> {
     let mut found = Vec::new();
-    // Postfix refuses to deliver with these (src/virtual/virtual.c): a message that was accepted
-    // could never fit.
+    // virtual(8) refuses to run with these (postfix src/virtual/virtual.c). Many hosts set the one and
+    // deliver with another agent, so it is no reason to refuse the whole configuration.
     let (limit, message) = (mailbox.virtual_mailbox_limit, content.message_size_limit);
     if limit != 0 && (message == 0 || limit < message) {
-        found.push(Problem::error(
-            settings.position("virtual_mailbox_limit"),
-            "virtual_mailbox_limit",
-            Some(&limit.to_string()),
-            format!("expected 0 or no less than message_size_limit, which is {message}"),
+        found.push(Problem::warning(
+            settings.position("message_size_limit"),
+            "message_size_limit",
+            format!(
+                "{message} is more than virtual_mailbox_limit, which is {limit}: what is larger than \
+                 that is accepted and then fits into no virtual mailbox"
+            ),
         ));
     }
     found

@@ -109,15 +109,25 @@ fn every_mistake_is_reported_at_once_with_file_line_value_and_what_is_allowed() 
 }
 
 #[test]
-fn a_mailbox_limit_below_the_message_limit_is_refused() {
-    let problems = built("virtual_mailbox_limit = 1000\n").unwrap_err();
+fn a_message_limit_above_the_mailbox_limit_is_warned_of() {
     assert_eq!(
-        problems,
-        ["main.cf:1: virtual_mailbox_limit: found \"1000\", expected 0 or no less than \
-          message_size_limit, which is 10240000"]
+        warnings("message_size_limit = 104857600\n"),
+        ["main.cf:1: message_size_limit: 104857600 is more than virtual_mailbox_limit, which is \
+          51200000: what is larger than that is accepted and then fits into no virtual mailbox"]
     );
-    assert!(built("virtual_mailbox_limit = 0\n").is_ok());
-    assert!(built("message_size_limit = 0\n").is_err());
+    assert_eq!(warnings("message_size_limit = 0\n").len(), 1);
+    assert!(warnings("message_size_limit = 0\nvirtual_mailbox_limit = 0\n").is_empty());
+}
+
+#[test]
+fn a_compatibility_level_has_up_to_three_numbers() {
+    for good in ["0", "2", "3.6", "3.11.1"] {
+        assert!(built(&format!("compatibility_level = {good}\n")).is_ok(), "{good}");
+    }
+    for bad in ["", "3.6.1.2", "new", "3.", "-1", "3.x"] {
+        let problems = built(&format!("compatibility_level = {bad}\n")).unwrap_err();
+        assert!(problems[0].contains("expected a release such as 3.6"), "{bad}: {problems:?}");
+    }
 }
 
 #[test]

@@ -232,6 +232,25 @@ impl FromText for PathTemplate {
     }
 }
 
+/// A release of Postfix: `3.6`. Missing numbers count 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(pub [u32; 3]);
+
+impl FromText for Level {
+    const KIND: &'static str = "release";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        let allowed = || "a release such as 3.6".to_owned();
+        let mut level = [0; 3];
+        for (place, part) in text.split('.').enumerate() {
+            let range = cf::Range { min: 0, max: u32::MAX.into() };
+            let number = cf::number(part, range).map_err(|_| allowed())?;
+            *level.get_mut(place).ok_or_else(allowed)? = number as u32;
+        }
+        Ok(Self(level))
+    }
+}
+
 /// A reply code of SMTP that refuses: 4xx or 5xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyCode(pub u16);

@@ -6,7 +6,7 @@ use table::MatchList;
 
 use crate::row::params;
 use crate::source::Machine;
-use crate::typed::{List, Listen, NetworksStyle};
+use crate::typed::{Level, List, Listen, NetworksStyle};
 
 params! {
     /// The host and its files.
@@ -32,7 +32,7 @@ params! {
     /// How much of the neighbourhood mynetworks has where it is not set.
     mynetworks_style: NetworksStyle = "${{$compatibility_level} <level {2} ? {subnet} : {host}}" => "mynetworks has the loopback networks where it is not set";
     /// Which release's defaults are wanted, where they have changed.
-    compatibility_level: Box<str> = "0";
+    compatibility_level: Level = "0";
     /// The name of the mail system in the greeting and in headers.
     mail_name: Box<str> = "ringpost";
     /// The version of the mail system.
