@@ -66,7 +66,7 @@ pub enum Input<'a> {
         /// Within content: how much of the message had come.
         content_bytes: Option<u64>,
     },
-    /// The server stops.
+    /// The server stops. Not said while a commit is under way: its reply belongs to the client first.
     Shutdown,
 }
 
@@ -434,8 +434,7 @@ impl Dialogue {
     fn unknown(&mut self, line: &[u8], first: Word<'_>, turn: &mut Turn) -> Output {
         self.stage = Verb::Unknown.name();
         let forbidden = self.policy.forbidden_commands.iter().any(|word| first.is(word))
-            || (self.policy.forbid_commands_without_letter
-                && !line.first().is_some_and(u8::is_ascii_alphabetic));
+            || (self.policy.forbid_commands_without_letter && !first.text[0].is_ascii_alphabetic());
         if forbidden || is_header(first.text) {
             turn.notes.push(Note::NonSmtpCommand { line: escape_start(line) });
             self.say(turn, format_args!("221 2.7.0 Error: I can break rules, too. Goodbye."));
@@ -548,9 +547,16 @@ impl Dialogue {
     }
 
     fn after(&mut self, verb: Verb, turn: &mut Turn) -> Output {
+        // Postfix leaves HELP out; but its reply is long, and it can be pipelined.
         if matches!(
             verb,
-            Verb::Helo | Verb::Ehlo | Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Etrn
+            Verb::Helo
+                | Verb::Ehlo
+                | Verb::Rset
+                | Verb::Noop
+                | Verb::Vrfy
+                | Verb::Etrn
+                | Verb::Help
         ) {
             self.count_junk();
         }

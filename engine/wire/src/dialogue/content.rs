@@ -175,6 +175,9 @@ impl Dialogue {
             None => self.receive_chunk(bytes, last, turn),
             Some(refusal) => {
                 self.reject(&refusal, turn);
+                if turn.hangs_up {
+                    return self.close();
+                }
                 self.skip(bytes, last, Skip::Refused, turn)
             }
         }
