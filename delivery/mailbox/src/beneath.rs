@@ -3,7 +3,7 @@
 //! The usual case is one openat2 that refuses every symbolic link and every mount point. Where it
 //! refuses, or the kernel does not have it, the path is walked step by step. The walk follows a link only
 //! if root made it in a directory that only root writes to: that is postfix `src/util/safe_open.c`'s rule.
-//! The last step never follows one.
+//! `new/` itself is never one.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,6 +42,15 @@ pub(crate) enum Missing {
     Create,
 }
 
+/// Whether the last step of a path may be a link that root made, as the steps before it may.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastStep {
+    /// Never a link.
+    NoLink,
+    /// As the others.
+    Any,
+}
+
 /// Directories that are made here are their owner's alone.
 pub(crate) const PRIVATE_DIR: Mode = Mode::RWXU;
 
@@ -57,7 +66,7 @@ pub(crate) fn open_dir(base: BorrowedFd<'_>, path: &Path) -> Result<Found, Refus
         Ok(dir) => Ok(Found { dir, same_file_system: true }),
         // A link, a mount point, a rename in the middle, a kernel or container without openat2.
         Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN | Errno::NOSYS | Errno::PERM) => {
-            let dir = walk(base, path, Missing::Fail)?;
+            let dir = walk(base, path, Missing::Fail, LastStep::NoLink)?;
             Ok(Found { dir, same_file_system: false })
         }
         Err(error) => Err(error.into()),
@@ -69,6 +78,7 @@ pub(crate) fn walk(
     base: BorrowedFd<'_>,
     path: &Path,
     missing: Missing,
+    last: LastStep,
 ) -> Result<OwnedFd, Refused> {
     let mut dir = rustix::fs::openat(base, ".", SEARCH, Mode::empty())?;
     let mut steps = path.components().peekable();
@@ -88,7 +98,8 @@ pub(crate) fn walk(
                 Err(error) => return Err(error.into()),
             }
         }
-        dir = step_into(dir.as_fd(), name, steps.peek().is_none())?;
+        let may_be_link = last == LastStep::Any || steps.peek().is_some();
+        dir = step_into(dir.as_fd(), name, may_be_link)?;
     }
     Ok(dir)
 }
@@ -97,12 +108,12 @@ fn exists(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
     rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
-fn step_into(dir: BorrowedFd<'_>, name: &OsStr, last: bool) -> Result<OwnedFd, Refused> {
+fn step_into(dir: BorrowedFd<'_>, name: &OsStr, may_be_link: bool) -> Result<OwnedFd, Refused> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let next = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     match FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode) {
         FileType::Directory => Ok(next),
-        FileType::Symlink if !last && is_roots_own(dir, &rustix::fs::fstat(&next)?)? => {
+        FileType::Symlink if may_be_link && is_roots_own(dir, &rustix::fs::fstat(&next)?)? => {
             Ok(rustix::fs::openat(dir, name, SEARCH, Mode::empty())?)
         }
         FileType::Symlink => Err(Refused::Symlink),
@@ -142,10 +153,10 @@ mod tests {
         let path = Path::new("example.com/alice");
         let missing = Some(Refused::Errno(Errno::NOENT));
         assert_eq!(refusal(open_dir(base.as_fd(), path)), missing);
-        assert_eq!(refusal(walk(base.as_fd(), path, Missing::Fail)), missing);
-        walk(base.as_fd(), path, Missing::Create).unwrap();
+        assert_eq!(refusal(walk(base.as_fd(), path, Missing::Fail, LastStep::NoLink)), missing);
+        walk(base.as_fd(), path, Missing::Create, LastStep::NoLink).unwrap();
         assert!(open_dir(base.as_fd(), path).unwrap().same_file_system);
-        walk(base.as_fd(), path, Missing::Create).unwrap();
+        walk(base.as_fd(), path, Missing::Create, LastStep::NoLink).unwrap();
     }
 
     #[test]
@@ -154,7 +165,10 @@ mod tests {
         std::fs::create_dir(guard.path().join("a")).unwrap();
         for path in ["..", "../x", "a/../../x", "/etc", "a/../.."] {
             assert!(open_dir(base.as_fd(), Path::new(path)).is_err(), "{path}");
-            assert!(walk(base.as_fd(), Path::new(path), Missing::Create).is_err(), "{path}");
+            assert!(
+                walk(base.as_fd(), Path::new(path), Missing::Create, LastStep::NoLink).is_err(),
+                "{path}"
+            );
         }
     }
 
@@ -184,6 +198,9 @@ mod tests {
         std::fs::write(guard.path().join("file"), "x").unwrap();
         let refused = Some(Refused::Errno(Errno::NOTDIR));
         assert_eq!(refusal(open_dir(base.as_fd(), Path::new("file/new"))), refused);
-        assert_eq!(refusal(walk(base.as_fd(), Path::new("file"), Missing::Create)), refused);
+        assert_eq!(
+            refusal(walk(base.as_fd(), Path::new("file"), Missing::Create, LastStep::NoLink)),
+            refused
+        );
     }
 }

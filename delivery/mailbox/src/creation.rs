@@ -131,6 +131,12 @@ impl Create for Renamed {
                 self.discard(hidden, name);
                 linked
             }
+            // The same delivery twice in one batch: the first has taken the file of both.
+            Err(Errno::NOENT)
+                if rustix::fs::statat(new, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() =>
+            {
+                Err(Errno::EXIST)
+            }
             renamed => renamed,
         };
         let published = published(renamed);

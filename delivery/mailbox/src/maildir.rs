@@ -17,7 +17,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::beneath::{self, Missing, PRIVATE_DIR, Refused};
+use crate::beneath::{self, LastStep, Missing, PRIVATE_DIR, Refused};
 use crate::creation::{Create, Creation, Hidden, Published, Renamed, Unnamed};
 use crate::file_system::{FileSystem, FileSystems};
 use crate::letter::{put_headers, write_all};
@@ -392,7 +392,7 @@ pub(crate) fn denied(doing: &'static str, path: PathBuf, refused: Refused) -> Ma
 
 /// `new/` last: where it is, the others are.
 fn create_maildir(base: BorrowedFd<'_>, path: &Path) -> Result<(), Refused> {
-    let maildir = beneath::walk(base, path, Missing::Create)?;
+    let maildir = beneath::walk(base, path, Missing::Create, LastStep::Any)?;
     for name in ["tmp", "cur", "new"] {
         match rustix::fs::mkdirat(&maildir, name, PRIVATE_DIR) {
             Ok(()) | Err(Errno::EXIST) => {}

@@ -15,7 +15,7 @@ use mail::{Job, Time};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::beneath::{self, Missing, Refused};
+use crate::beneath::{self, LastStep, Missing, Refused};
 use crate::letter::{put_headers, read_exactly, write_parts};
 use crate::lock::{DotLock, lock_open};
 use crate::maildir::{denied, relative};
@@ -74,7 +74,7 @@ impl Mboxes {
         };
 
         let parent = path.parent().unwrap_or(Path::new(""));
-        let dir = beneath::walk(base.as_fd(), parent, Missing::Fail)
+        let dir = beneath::walk(base.as_fd(), parent, Missing::Fail, LastStep::Any)
             .map_err(|refused| denied("open directory of", full.clone(), refused))?;
         let held = self.in_use.take(dir.as_fd(), name).map_err(failed("open directory of"))?;
         let Some(_held) = held else {
