@@ -44,6 +44,8 @@ pub struct Cleanup {
     line: usize,
     /// The name of the header that is being gathered ends here; 0 while its line is too short to say.
     name_len: usize,
+    /// Its value starts here, behind the colon.
+    value: usize,
     /// Where a header that got too long will be cut.
     cut: Option<usize>,
     first_line: bool,
@@ -97,6 +99,7 @@ impl Cleanup {
             header: Vec::new(),
             line: 0,
             name_len: 0,
+            value: 0,
             cut: None,
             first_line: true,
             seen: Seen::default(),
@@ -176,7 +179,7 @@ impl Cleanup {
     /// Keeps as much of a header as `header_size_limit` allows; the limit does not concern lines of
     /// which it is not yet known whether they are headers.
     fn gather(&mut self, bytes: &[u8]) {
-        let limit = self.rules.header_size_limit_bytes;
+        let limit = self.header_limit();
         let decided = self.name_len > 0;
         if !decided || self.header.len() + bytes.len() <= limit {
             return self.header.extend_from_slice(bytes);
@@ -189,6 +192,11 @@ impl Cleanup {
         }
         let room = limit.saturating_sub(self.header.len());
         self.header.extend_from_slice(&bytes[..room.min(bytes.len())]);
+    }
+
+    /// `header_size_limit`, but never so little that a header loses its name.
+    fn header_limit(&self) -> usize {
+        self.rules.header_size_limit_bytes.max(self.value)
     }
 
     /// Looks at a first line as far as it is there: is it a header's?
@@ -209,7 +217,9 @@ impl Cleanup {
             LineStart::Undecided => {}
             LineStart::Header(name_len) => {
                 self.name_len = name_len;
-                let limit = self.rules.header_size_limit_bytes;
+                let colon = memchr(b':', &self.header[name_len..]).unwrap_or_default();
+                self.value = name_len + colon + 1;
+                let limit = self.header_limit();
                 if self.header.len() > limit {
                     self.cut = Some(limit);
                     self.header.truncate(limit);
@@ -271,7 +281,7 @@ impl Cleanup {
             sink.put(&self.header);
         }
         self.header.clear();
-        self.name_len = 0;
+        (self.name_len, self.value) = (0, 0);
     }
 
     fn note(&mut self, known: Known) {
@@ -281,13 +291,13 @@ impl Cleanup {
             Known::DeliveredTo => self.summary.has_delivered_to = true,
             Known::MessageId => {
                 seen.message_id = true;
-                self.summary.message_id = printable_value(&self.header, self.name_len);
+                self.summary.message_id = printable(&self.header[self.value..]);
             }
             Known::Date => seen.date = true,
             Known::From => seen.from = true,
             Known::ToOrCc => seen.recipients = true,
             Known::ResentMessageId => {
-                let value = printable_value(&self.header, self.name_len);
+                let value = printable(&self.header[self.value..]);
                 self.summary.resent_message_id = Some(value);
                 (seen.resent, seen.resent_message_id) = (true, true);
             }
@@ -378,14 +388,10 @@ impl Missing {
     }
 }
 
-/// A header's value for the log: unfolded, printable, and not too long.
-fn printable_value(header: &[u8], name_len: usize) -> Box<str> {
-    let colon = memchr(b':', &header[name_len..]).map_or(header.len(), |at| name_len + at + 1);
-    let value = header[colon..].trim_ascii();
+/// A header's value for the log: one line, printable, and not too long.
+fn printable(value: &[u8]) -> Box<str> {
+    let value = value.trim_ascii();
     let value = &value[..value.len().min(LOGGED_MESSAGE_ID_BYTES_MAX)];
-    if value.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
-        return String::from_utf8_lossy(value).into();
-    }
     String::from_utf8_lossy(value)
         .chars()
         .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '?' } else { c })

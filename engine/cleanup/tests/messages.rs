@@ -108,7 +108,9 @@ fn socket(text: &str) -> SocketAddr {
 
 #[test]
 fn a_message_from_elsewhere_gets_a_received_header_and_nothing_else() {
-    Case::new().check("Subject: x\nFrom: a@b\n\nbody\n", expect![[r#"
+    Case::new().check(
+        "Subject: x\nFrom: a@b\n\nbody\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -118,14 +120,17 @@ fn a_message_from_elsewhere_gets_a_received_header_and_nothing_else() {
         body
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn several_recipients_are_not_betrayed_to_each_other() {
     let mut case = Case::new();
     case.envelope.recipients.push(Recipient::new(address("other@mx.example")));
-    case.check("\nbody\n", expect![[r#"
+    case.check(
+        "\nbody\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001;
         	Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -133,7 +138,8 @@ fn several_recipients_are_not_betrayed_to_each_other() {
         body
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -146,36 +152,47 @@ fn received_names_the_client_as_it_came() {
         protocol: Protocol::Smtp,
     };
     case.zone = Zone { offset_secs: -12_600, name: "NST" };
-    case.check("", expect![[r#"
+    case.check(
+        "",
+        expect![[r#"
         Received: from unknown (unknown [IPv6:2001:db8::1])
         	by mx.example (ringpost) with SMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 08:01:14 -0330 (NST)
         --
         message-id:
-    "#]]);
+    "#]],
+    );
     case.envelope.client.address = Some(socket("[::ffff:192.0.2.1]:25"));
     case.envelope.smtputf8 = true;
     case.envelope.recipients = vec![Recipient::new(address("\u{e9}@mx.example"))];
-    case.check("", expect![[r#"
+    case.check(
+        "",
+        expect![[r#"
         Received: from unknown (unknown [192.0.2.1])
         	by mx.example (ringpost) with UTF8SMTP id C0FFEE0000001
         	for <\xc3\xa9@mx.example>; Fri, 20 Nov 2026 08:01:14 -0330 (NST)
         --
         message-id:
-    "#]]);
+    "#]],
+    );
     case.envelope.client.protocol = Protocol::Local;
     case.envelope.smtputf8 = false;
-    case.check("", expect![[r#"
+    case.check(
+        "",
+        expect![[r#"
         Received: by mx.example (ringpost)
         	id C0FFEE0000001; Fri, 20 Nov 2026 08:01:14 -0330 (NST)
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn our_own_clients_get_what_their_messages_lack() {
-    Case::own_client().check("Subject: x\n\nbody\n", expect![[r#"
+    Case::own_client().check(
+        "Subject: x\n\nbody\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -187,11 +204,14 @@ fn our_own_clients_get_what_their_messages_lack() {
         body
         --
         message-id: <20261120113114.C0FFEE0000001@mx.example>
-    "#]]);
+    "#]],
+    );
     let mut case = Case::own_client();
     case.envelope.sender = None;
     case.rules.undisclosed_recipients_header = "To: undisclosed-recipients:;".into();
-    case.check("", expect![[r#"
+    case.check(
+        "",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -201,8 +221,11 @@ fn our_own_clients_get_what_their_messages_lack() {
         To: undisclosed-recipients:;
         --
         message-id: <20261120113114.C0FFEE0000001@mx.example>
-    "#]]);
-    case.check("message-id: <1@b>\nDATE: now\nFrom : a@b\nCC: c@d\n\nbody\n", expect![[r#"
+    "#]],
+    );
+    case.check(
+        "message-id: <1@b>\nDATE: now\nFrom : a@b\nCC: c@d\n\nbody\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -214,7 +237,8 @@ fn our_own_clients_get_what_their_messages_lack() {
         body
         --
         message-id: <1@b>
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -276,7 +300,9 @@ fn headers_that_must_not_travel_are_dropped_with_their_folds() {
 
 #[test]
 fn a_message_without_headers_gets_the_empty_line_that_ends_them() {
-    Case::new().check("no header\nBcc: body\n", expect![[r#"
+    Case::new().check(
+        "no header\nBcc: body\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -285,8 +311,11 @@ fn a_message_without_headers_gets_the_empty_line_that_ends_them() {
         Bcc: body
         --
         message-id:
-    "#]]);
-    Case::new().check(" a line that must not fold onto ours\n", expect![[r#"
+    "#]],
+    );
+    Case::new().check(
+        " a line that must not fold onto ours\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -294,8 +323,11 @@ fn a_message_without_headers_gets_the_empty_line_that_ends_them() {
          a line that must not fold onto ours
         --
         message-id:
-    "#]]);
-    Case::new().check("Subject: x\nno header\n\nbody\n", expect![[r#"
+    "#]],
+    );
+    Case::new().check(
+        "Subject: x\nno header\n\nbody\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -306,8 +338,11 @@ fn a_message_without_headers_gets_the_empty_line_that_ends_them() {
         body
         --
         message-id:
-    "#]]);
-    Case::new().check("Subject", expect![[r#"
+    "#]],
+    );
+    Case::new().check(
+        "Subject",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -315,32 +350,41 @@ fn a_message_without_headers_gets_the_empty_line_that_ends_them() {
         Subject
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_head_without_body_stays_without() {
-    Case::new().check("Subject: x\n", expect![[r#"
+    Case::new().check(
+        "Subject: x\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
         Subject: x
         --
         message-id:
-    "#]]);
-    Case::new().check("\n", expect![[r#"
+    "#]],
+    );
+    Case::new().check(
+        "\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
 
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_mailbox_line_becomes_a_header() {
-    Case::new().check("From sender Fri Nov 20\nSubject: x\n\nFrom body\n", expect![[r#"
+    Case::new().check(
+        "From sender Fri Nov 20\nSubject: x\n\nFrom body\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -350,8 +394,11 @@ fn a_mailbox_line_becomes_a_header() {
         From body
         --
         message-id:
-    "#]]);
-    Case::new().check(">>From sender\n folded\nSubject: x\n\n", expect![[r#"
+    "#]],
+    );
+    Case::new().check(
+        ">>From sender\n folded\nSubject: x\n\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -361,8 +408,11 @@ fn a_mailbox_line_becomes_a_header() {
 
         --
         message-id:
-    "#]]);
-    Case::new().check("Subject: x\nFrom sender\n", expect![[r#"
+    "#]],
+    );
+    Case::new().check(
+        "Subject: x\nFrom sender\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -371,12 +421,15 @@ fn a_mailbox_line_becomes_a_header() {
         From sender
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn every_other_byte_passes() {
-    Case::new().check("X: \0\x01\u{ff}\n\n\0\x01\u{ff}\n\n\nno end", expect![[r#"
+    Case::new().check(
+        "X: \0\x01\u{ff}\n\n\0\x01\u{ff}\n\n\nno end",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -388,12 +441,15 @@ fn every_other_byte_passes() {
         no end<no line ending>
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_message_id_is_fit_for_the_log() {
-    Case::new().check("Message-ID:\n\t<1@b>\x1b[2J\n forged: line\n\n", expect![[r#"
+    Case::new().check(
+        "Message-ID:\n\t<1@b>\x1b[2J\n forged: line\n\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -403,8 +459,11 @@ fn the_message_id_is_fit_for_the_log() {
 
         --
         message-id: <1@b>?[2J? forged: line
-    "#]]);
-    Case::new().check("Message-ID: \n\n", expect![[r#"
+    "#]],
+    );
+    Case::new().check(
+        "Message-ID: \n\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -412,7 +471,8 @@ fn the_message_id_is_fit_for_the_log() {
 
         --
         message-id:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -461,6 +521,23 @@ fn a_header_is_cut_at_its_limit_and_the_body_is_not() {
             header cut:
         "#]],
     );
+}
+
+#[test]
+fn a_header_keeps_its_name_however_low_the_limit() {
+    let mut case = Case::new();
+    case.rules.header_size_limit_bytes = 4;
+    case.check("Subject : 1\n 2\nX: 3\n\n", expect![[r#"
+        Received: from helo.example (client.example [192.0.2.1])
+        	by mx.example (ringpost) with ESMTP id C0FFEE0000001
+        	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
+        Subject :
+        X: 3
+
+        --
+        message-id:
+        header cut:
+    "#]]);
 }
 
 #[test]

@@ -56,7 +56,11 @@ pub fn parse_notify(value: &[u8]) -> Result<Notify, DsnError> {
 
 /// `ENVID=`, in xtext of printable characters (section 4.4).
 pub fn parse_envid(value: &[u8]) -> Result<Box<str>, DsnError> {
-    if value.is_empty() || value.len() > ENVID_BYTES_MAX || !is_plain(&xtext_decode(value)?) {
+    if value.is_empty() || value.len() > ENVID_BYTES_MAX || !value.is_ascii() {
+        return Err(DsnError);
+    }
+    let decoded = xtext_decode(value)?;
+    if !decoded.is_ascii() || !is_plain(&decoded) {
         return Err(DsnError);
     }
     as_text(value)
@@ -71,12 +75,9 @@ pub fn parse_orcpt(value: &[u8]) -> Result<Box<str>, DsnError> {
     if value.len() > ORCPT_BYTES_MAX || kind.is_empty() || !kind.iter().all(is_kind) {
         return Err(DsnError);
     }
-    let sound = if kind.eq_ignore_ascii_case(b"utf-8") {
-        !address.is_empty() && is_plain(address)
-    } else {
-        !address.is_empty() && is_plain(&xtext_decode(address)?)
-    };
-    if !sound {
+    let sound = kind.eq_ignore_ascii_case(b"utf-8")
+        || (address.is_ascii() && is_plain(&xtext_decode(address)?));
+    if address.is_empty() || !sound {
         return Err(DsnError);
     }
     as_text(value)
@@ -108,8 +109,14 @@ fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|b| !b.is_ascii_control() || *b == b'\t')
 }
 
+/// One line of text, and not a single control character outside ASCII either: some displays take
+/// U+0085 for a line ending.
 fn as_text(value: &[u8]) -> Result<Box<str>, DsnError> {
-    std::str::from_utf8(value).map(Into::into).map_err(|_| DsnError)
+    let text = std::str::from_utf8(value).map_err(|_| DsnError)?;
+    if text.chars().any(char::is_control) {
+        return Err(DsnError);
+    }
+    Ok(text.into())
 }
 
 #[cfg(test)]
@@ -131,6 +138,8 @@ mod tests {
             let orcpt = format!("rfc822;{value}");
             assert_eq!(parse_orcpt(orcpt.as_bytes()), Err(DsnError), "{orcpt}");
         }
+        assert_eq!(parse_envid("a\u{85}b".as_bytes()), Err(DsnError));
+        assert_eq!(parse_orcpt("utf-8;a\u{85}b".as_bytes()), Err(DsnError));
         for value in ["", ";", ";a@b", "rfc822", "rfc822;", "rfc 822;a", "a=b;c", "utf-8;"] {
             assert_eq!(parse_orcpt(value.as_bytes()), Err(DsnError), "{value}");
         }

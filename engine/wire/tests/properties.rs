@@ -75,6 +75,26 @@ proptest! {
     }
 
     #[test]
+    fn a_client_of_bare_lf_may_end_either_way(
+        bytes in content(),
+        cuts in vec(any::<usize>(), 0..12),
+    ) {
+        let mut end_of_data = EndOfData::new(LineEnds::Lf, false);
+        let mut seen = 0;
+        let mut found = None;
+        for piece in pieces(&bytes, &cuts) {
+            match end_of_data.scan(piece) {
+                Scan::More => seen += piece.len(),
+                Scan::End { consumed } => {
+                    found = Some(seen + consumed);
+                    break;
+                }
+            }
+        }
+        prop_assert_eq!(found, naive::end_in_lf(&bytes));
+    }
+
+    #[test]
     fn decoding_does_not_depend_on_how_the_input_is_cut(
         bytes in content(),
         cuts in vec(any::<usize>(), 0..12),

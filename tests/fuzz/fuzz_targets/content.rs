@@ -9,19 +9,23 @@ use wire::{Decoder, EndOfData, Framing, LineEnds, Scan};
 
 fuzz_target!(|bytes: &[u8]| {
     let [cut, bytes @ ..] = bytes else { return };
-    let mut end_of_data = EndOfData::new(LineEnds::Crlf, true);
-    let mut seen = 0;
-    let mut found = None;
-    for piece in bytes.chunks(usize::from(*cut) + 1) {
-        match end_of_data.scan(piece) {
-            Scan::More => seen += piece.len(),
-            Scan::End { consumed } => {
-                found = Some(seen + consumed);
-                break;
+    for (line_ends, end) in
+        [(LineEnds::Crlf, naive::end(bytes)), (LineEnds::Lf, naive::end_in_lf(bytes))]
+    {
+        let mut end_of_data = EndOfData::new(line_ends, true);
+        let mut seen = 0;
+        let mut found = None;
+        for piece in bytes.chunks(usize::from(*cut) + 1) {
+            match end_of_data.scan(piece) {
+                Scan::More => seen += piece.len(),
+                Scan::End { consumed } => {
+                    found = Some(seen + consumed);
+                    break;
+                }
             }
         }
+        assert_eq!(found, end);
     }
-    assert_eq!(found, naive::end(bytes));
     for framing in [Framing::Dots, Framing::Chunks] {
         let mut decoder = Decoder::new(framing);
         let mut stored = Vec::new();

@@ -11,6 +11,16 @@ pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
     Some(at + 5 - 2)
 }
 
+/// The same for a client that ends its own lines in bare LF and may do so: LF `.` LF ends it too.
+pub(crate) fn end_in_lf(bytes: &[u8]) -> Option<usize> {
+    let whole = [b"\r\n", bytes].concat();
+    (0..whole.len()).find_map(|at| match &whole[at..] {
+        rest if rest.starts_with(b"\r\n.\r\n") => Some(at + 5 - 2),
+        rest if rest.starts_with(b"\n.\n") => Some(at + 3 - 2),
+        _ => None,
+    })
+}
+
 /// What is stored of raw content, line by line.
 pub(crate) fn decode(bytes: &[u8], framing: Framing) -> Vec<u8> {
     let mut stored = Vec::new();
