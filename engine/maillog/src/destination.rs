@@ -13,6 +13,8 @@ pub type Output = Box<dyn Write + Send>;
 pub enum Destination {
     /// Standard error.
     Stderr,
+    /// Standard output, which containers collect.
+    Stdout,
     /// Added to the end of a file (`maillog_file`), which is made where it is missing.
     File(PathBuf),
     /// Whatever this opens; it is called again for each reopening.
@@ -23,11 +25,13 @@ pub enum Destination {
 const FILE_MODE: u32 = 0o640;
 
 impl Destination {
-    /// From `maillog_file`: an empty path, `/dev/stderr` and `-` are standard error.
+    /// From `maillog_file`: an empty path is standard error. The standard streams are written to as they
+    /// are, since opening `/dev/stdout` fails where it is a socket.
     pub fn from_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         match path.to_str() {
-            Some("" | "-" | "/dev/stderr") => Self::Stderr,
+            Some("" | "/dev/stderr") => Self::Stderr,
+            Some("/dev/stdout") => Self::Stdout,
             _ => Self::File(path),
         }
     }
@@ -35,6 +39,8 @@ impl Destination {
     pub(crate) fn open(&self) -> io::Result<Output> {
         match self {
             Self::Stderr => Ok(Box::new(io::stderr())),
+            // Line-buffered: whole lines, which batches are, go out at once.
+            Self::Stdout => Ok(Box::new(io::stdout())),
             Self::File(path) => OpenOptions::new()
                 .append(true)
                 .create(true)
@@ -53,6 +59,7 @@ impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stderr => f.write_str("Stderr"),
+            Self::Stdout => f.write_str("Stdout"),
             Self::File(path) => write!(f, "File({})", path.display()),
             Self::Other(_) => f.write_str("Other"),
         }

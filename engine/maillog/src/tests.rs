@@ -234,6 +234,18 @@ fn a_file_that_cannot_be_opened_at_the_start_is_an_error_with_its_name() {
 }
 
 #[test]
+fn the_parameter_names_a_file_or_a_standard_stream() {
+    for (path, destination) in [
+        ("", "Stderr"),
+        ("/dev/stderr", "Stderr"),
+        ("/dev/stdout", "Stdout"),
+        ("/var/log/maillog", "File(/var/log/maillog)"),
+    ] {
+        assert_eq!(format!("{:?}", Destination::from_path(path)), destination);
+    }
+}
+
+#[test]
 fn clones_of_a_pen_share_its_buffer_and_a_dropped_pen_loses_nothing() {
     let disk = Disk::default();
     let log = MailLog::start(disk.destination(), formatter()).unwrap();
