@@ -214,3 +214,18 @@ fn a_pipelined_group_is_one_send_and_a_chunk_of_one_byte_costs_no_memory() {
     }
     assert!(session.buffer.capacity() < 100);
 }
+
+#[test]
+fn a_flood_of_recipients_ends_at_the_limits() {
+    let mut session = Session::strict();
+    session.feed(b"EHLO x\r\n");
+    session.feed(b"MAIL FROM:<a@b.example>\r\n");
+    let mut sent = 0;
+    while session.open && sent < 100_000 {
+        session.feed(b"RCPT TO:<c@d.example>\r\n");
+        sent += 1;
+    }
+    // smtpd_recipient_limit, smtpd_recipient_overshoot_limit, smtpd_hard_error_limit
+    assert_eq!(sent, 1000 + 1000 + 20);
+    assert_eq!(session.accepted, 1000);
+}

@@ -20,8 +20,8 @@ pub(crate) struct Session {
     end_of_data: Option<EndOfData>,
     chunk_left: Option<u64>,
     /// Recipients that were accepted since the last MAIL.
-    accepted: usize,
-    open: bool,
+    pub(crate) accepted: usize,
+    pub(crate) open: bool,
 }
 
 impl Session {
@@ -33,6 +33,16 @@ impl Session {
         policy.forbid_bare_newline =
             [BareNewline::Normalize, BareNewline::Note, BareNewline::Reject, BareNewline::No]
                 [usize::from(mode)];
+        Self::with(policy)
+    }
+
+    /// With the limits as they are by default.
+    #[allow(dead_code, reason = "the fuzz targets do not use it")]
+    pub(crate) fn strict() -> Self {
+        Self::with(Policy::new("mx.example"))
+    }
+
+    fn with(policy: Policy) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let mut dialogue = Dialogue::new(Arc::new(policy), "unknown", address);
         let mut turn = Turn::default();
