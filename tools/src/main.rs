@@ -1,3 +1,48 @@
 //! ringpost: every command, by its first argument or by the name it was called with.
 
-fn main() {}
+mod agentd;
+mod check;
+mod child;
+mod cli;
+mod control;
+mod dispatch;
+mod engine;
+mod master;
+mod privilege;
+mod sandbox;
+mod serve;
+mod settings;
+mod shard;
+mod start;
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use control::Channel;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(options) => serve::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Status(_) | Command::Queue(_) => ExitCode::FAILURE,
+        Command::Engine => child(engine::run),
+        Command::Agentd => child(agentd::run),
+    }
+}
+
+/// A child's end of the control connection is its standard input.
+fn child(run: fn(Channel)) -> ExitCode {
+    match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(fd) => {
+            run(Channel::from_fd(fd));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("ringpost: fatal: started without a connection to master: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

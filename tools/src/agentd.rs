@@ -1,0 +1,112 @@
+//! agentd: writes mailboxes with their owners' rights, and talks to nobody but the engine.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+
+use config::Snapshot;
+use mailbox::InUse;
+use virtual_agent::{Rights, VirtualAgent};
+
+use crate::control::Channel;
+use crate::privilege;
+use crate::settings::Settings;
+use crate::start::{Order, Report};
+
+/// agentd's whole life. `channel` is the way to master.
+pub(crate) fn run(channel: Channel) {
+    if let Err(why) = serve(&channel) {
+        // If master is gone there is nobody to tell.
+        let _ = channel.send(&Report::Refused(why), &[]);
+    }
+}
+
+fn serve(channel: &Channel) -> Result<(), String> {
+    let mut agents: Option<Agents> = None;
+    let mut waiting = Vec::new();
+    loop {
+        let (order, fds) = match channel.recv::<Order>() {
+            Ok(Some(received)) => received,
+            // Master is gone. What is being delivered ends with the process; the queue has it still.
+            Ok(None) => std::process::exit(1),
+            Err(error) => return Err(format!("control connection: {error}")),
+        };
+        match order {
+            Order::Start(start) => {
+                let file = fds.into_iter().next().ok_or("the settings are missing")?;
+                let settings = Settings::from_file(file.into())
+                    .map_err(|error| format!("the settings cannot be read: {error}"))?;
+                let snapshot = settings.snapshot().map_err(|problems| {
+                    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                })?;
+                let rights = if start.become_user.is_some() {
+                    privilege::keep_delivery_rights()
+                        .map_err(|error| format!("give up rights: {error}"))?;
+                    Rights::Recipients
+                } else {
+                    Rights::Own
+                };
+                agents = Some(Agents { snapshot, rights, in_use: InUse::default() });
+            }
+            Order::Links => waiting = fds,
+            Order::Begin => {
+                let agents = agents.as_ref().ok_or("master did not say how to start")?;
+                agents.begin(std::mem::take(&mut waiting))?;
+                // If it cannot hear this, its end is the next thing that is read.
+                let _ = channel.send(&Report::Ready, &[]);
+            }
+            Order::Stop => return Ok(()),
+            Order::Listen(_) | Order::ReopenLog => {}
+        }
+        // After the beginning, links come for a new engine.
+        if let (Some(agents), false) = (&agents, waiting.is_empty()) {
+            agents.begin(std::mem::take(&mut waiting))?;
+        }
+    }
+}
+
+/// What all agents have in common.
+struct Agents {
+    snapshot: Arc<Snapshot>,
+    rights: Rights,
+    in_use: InUse,
+}
+
+impl Agents {
+    /// Starts one agent for each shard of an engine. Those of the engine before end with it.
+    fn begin(&self, links: Vec<OwnedFd>) -> Result<(), String> {
+        for (shard, link) in links.into_iter().enumerate() {
+            let (snapshot, rights) = (Arc::clone(&self.snapshot), self.rights);
+            let in_use = self.in_use.clone();
+            thread::Builder::new()
+                .name(format!("virtual-{shard}"))
+                .spawn(move || deliver(link, snapshot, rights, in_use))
+                .map_err(|error| format!("start agent: {error}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Serves one shard of an engine until it closes the link. An agent that cannot go on takes the process
+/// with it: master starts another, and the engine gives it what this one had.
+fn deliver(link: OwnedFd, snapshot: Arc<Snapshot>, rights: Rights, in_use: InUse) {
+    let _vital = Vital;
+    // Made here because credentials belong to a thread.
+    let result = VirtualAgent::new(snapshot, rights, in_use)
+        .map_err(|error| error.to_string())
+        .and_then(|mut agent| agent::serve(link, &mut agent).map_err(|error| error.to_string()));
+    if let Err(why) = result {
+        eprintln!("ringpost: fatal: virtual agent: {why}");
+        std::process::exit(1);
+    }
+}
+
+struct Vital;
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `ringpost check`: what is wrong with a configuration, and what this host allows.
+
+use std::process::ExitCode;
+
+use config::{Severity, Snapshot};
+use table::MatchList;
+
+use crate::cli::Check;
+use crate::settings::Settings;
+
+/// Prints everything worth knowing, worst first. Exit code 1 if mail would not flow as configured.
+pub(crate) fn run(options: &Check) -> ExitCode {
+    let settings = match Settings::read(&options.configuration) {
+        Ok(settings) => settings,
+        Err(why) => {
+            println!("error: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("configuration: {}", settings.name());
+    let differs = match settings.snapshot() {
+        Ok(snapshot) => {
+            for problem in snapshot.warnings() {
+                println!("warning: {problem}");
+            }
+            mail_flow(&snapshot)
+        }
+        Err(problems) => {
+            for problem in &problems {
+                let severity = match problem.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                };
+                println!("{severity}: {problem}");
+            }
+            true
+        }
+    };
+    host();
+    if differs {
+        ExitCode::FAILURE
+    } else {
+        println!("nothing here changes the flow of mail");
+        ExitCode::SUCCESS
+    }
+}
+
+/// What is configured and not there yet.
+fn mail_flow(snapshot: &Snapshot) -> bool {
+    let set = |list: &MatchList| !list.is_empty();
+    let mut differs = false;
+    if set(&snapshot.site.mydestination) && snapshot.settings().defined("mydestination").is_none() {
+        println!(
+            "note: mydestination has its default; there is no local delivery yet, so mail for these \
+             domains is deferred unless virtual_mailbox_domains has them, too"
+        );
+    } else if set(&snapshot.site.mydestination) {
+        println!(
+            "error: mydestination: there is no local delivery yet; mail for these domains is deferred \
+             (451) unless virtual_mailbox_domains has them, too"
+        );
+        differs = true;
+    }
+    differs
+}
+
+/// What the kernel allows here.
+fn host() {
+    match ring::probe_uring() {
+        Ok(()) => println!("io_uring: available"),
+        Err(why) => println!("io_uring: not available, epoll is used instead: {why}"),
+    }
+    match ring::cores() {
+        Ok(cores) => println!("cores: {}", cores.len()),
+        Err(error) => println!("cores: {error}"),
+    }
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match files.maximum {
+        Some(most) => println!("open files: at most {most}, one for each session"),
+        None => println!("open files: no limit"),
+    }
+}

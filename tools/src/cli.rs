@@ -1,0 +1,113 @@
+//! The command line, one place for `--help` and the manual pages.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A mail transfer agent: SMTP in, a group-committed queue, Maildirs out.
+#[derive(Debug, Parser)]
+#[command(name = "ringpost", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the mail system in the foreground until Ctrl-C
+    Serve(Serve),
+    /// Say what is wrong with a configuration, and what this kernel allows
+    Check(Check),
+    /// Say whether the mail system runs, and what is in its queue
+    Status(Place),
+    /// List and show queued messages
+    #[command(subcommand)]
+    Queue(Queue),
+    /// The process that talks to the network (started by serve)
+    #[command(hide = true)]
+    Engine,
+    /// The process that writes mailboxes (started by serve)
+    #[command(hide = true)]
+    Agentd,
+}
+
+/// Which configuration, and what is said on top of it.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Configuration {
+    /// Read DIR/main.cf instead of the built-in settings for trying things out
+    #[arg(long, short = 'c', value_name = "DIR", env = "MAIL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one main.cf parameter; may be given again
+    #[arg(short = 'o', value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Where queue, mail and log are kept (without --config)
+    #[arg(long, value_name = "DIR", default_value = "ringpost-data")]
+    pub(crate) data: PathBuf,
+    /// Also accept mail for DOMAIN (without --config); may be given again
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Vec<String>,
+    /// Listen for SMTP here instead of 127.0.0.1:2525; may be given again
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// What moves the bytes; auto takes io_uring where the kernel allows it
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
+    pub(crate) backend: BackendChoice,
+    /// Number of shards; 0 is one for each core
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<usize>,
+    /// The form of the log
+    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    pub(crate) log: LogForm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+}
+
+/// Where a mail system is.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queue {
+    /// List the queue, as postqueue -p does
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// One JSON object a line, as postqueue -j does
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one message, as postcat -q does
+    Show {
+        #[command(flatten)]
+        place: Place,
+        /// The queue id
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendChoice {
+    Auto,
+    Uring,
+    Epoll,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogForm {
+    Text,
+    Json,
+}

@@ -1,0 +1,252 @@
+//! The engine: a shard on each core, and the conversation with master.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use config::Snapshot;
+use intake::Anvil;
+use jiff::tz::TimeZone;
+use mail::log::{Formatter, Style};
+use maillog::{Destination, MailLog};
+use queue::{OpenError, QueueDirectory};
+use tokio::sync::{mpsc, watch};
+
+use crate::control::Channel;
+use crate::privilege;
+use crate::sandbox;
+use crate::settings::Settings;
+use crate::shard::{self, Shard};
+use crate::start::{Order, Report, Start};
+
+/// Slices that a queue can have.
+const SLICES_MAX: usize = 256;
+/// How long an engine waits for its predecessor, which may still be ending, to let go of the queue.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// Descriptors that are not sessions: segments, index, listeners, links, log.
+const OTHER_FDS: usize = 256;
+/// Descriptors the engine asks for.
+const FDS_WANTED: u64 = 1 << 20;
+
+/// What master says before it says "begin".
+#[derive(Default)]
+struct Orders {
+    start: Option<(Start, Settings)>,
+    listeners: HashMap<SocketAddr, Vec<TcpListener>>,
+    links: Vec<OwnedFd>,
+}
+
+/// The engine's whole life. `channel` is the way to master.
+pub(crate) fn run(channel: Channel) {
+    if let Err(why) = serve(&channel) {
+        // If master is gone there is nobody to tell.
+        let _ = channel.send(&Report::Refused(why), &[]);
+    }
+}
+
+fn serve(channel: &Channel) -> Result<(), String> {
+    let Some(orders) = receive(channel)? else { return Ok(()) };
+    let (start, settings) = orders.start.ok_or("master did not say how to start")?;
+    let snapshot = settings.snapshot().map_err(|problems| lines(&problems))?;
+    let (log, show) = open_log(&start, &snapshot)?;
+    let sessions_max = raise_fd_limit().saturating_sub(OTHER_FDS).max(1) / start.shards;
+
+    let queue = give_up_rights(&start)?;
+    let directory = lock(&queue)?;
+    let slices = share_out(&directory, start.shards)?;
+    let cores = ring::cores().map_err(|error| format!("cores: {error}"))?;
+    let backend = start.backend.parse()?;
+
+    let (stop, stopping) = watch::channel(false);
+    let (ready, becoming_ready) = std::sync::mpsc::channel();
+    let anvil = Anvil::default();
+    let mut listeners = orders.listeners;
+    let mut links = Vec::new();
+    let mut threads = Vec::new();
+    for (number, slices) in slices.into_iter().enumerate() {
+        let (link, arriving) = mpsc::unbounded_channel();
+        links.push(link);
+        let shard = Shard {
+            number: (number, start.shards),
+            ring: ring::Options {
+                backend,
+                // More shards than cores are for tests; they move as the kernel likes.
+                core: (start.shards <= cores.len()).then(|| cores[number]),
+            },
+            settings: Arc::clone(&snapshot),
+            slices,
+            listeners: listeners.values_mut().filter_map(Vec::pop).collect(),
+            links: arriving,
+            anvil: anvil.clone(),
+            sessions_max,
+            log: log.pen(),
+            show: show.as_ref().map(MailLog::pen),
+            stop: stopping.clone(),
+            ready: ready.clone(),
+        };
+        let thread = thread::Builder::new().name(format!("shard-{number}"));
+        threads.push(thread.spawn(|| shard::run(shard)).map_err(|e| format!("start shard: {e}"))?);
+    }
+    drop((stopping, ready));
+    hand_out(orders.links, &links);
+    for _ in 0..start.shards {
+        becoming_ready.recv().map_err(|_| "a shard has ended without a word".to_owned())??;
+    }
+    let told = channel.send(&Report::Ready, &[]);
+
+    // A shard that ends by itself has panicked: what it had accepted is in the queue, and a new engine
+    // can go on with it.
+    watch_shards(threads, &becoming_ready, channel, &links, &log, &stop, told.is_ok());
+    Ok(())
+}
+
+/// Does what master says until it says stop, or is gone.
+fn watch_shards(
+    threads: Vec<thread::JoinHandle<()>>,
+    failures: &std::sync::mpsc::Receiver<Result<(), String>>,
+    channel: &Channel,
+    links: &[mpsc::UnboundedSender<OwnedFd>],
+    log: &MailLog,
+    stop: &watch::Sender<bool>,
+    mut master: bool,
+) {
+    let _ = failures;
+    while master {
+        match channel.recv::<Order>() {
+            Ok(Some((Order::Links, fds))) => hand_out(fds, links),
+            Ok(Some((Order::ReopenLog, _))) => drop(log.reopen()),
+            Ok(Some((Order::Stop, _))) => break,
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => master = false,
+        }
+    }
+    if !master {
+        // Nobody is left to start a successor for or to be stopped by. What was accepted is durable.
+        std::process::exit(1);
+    }
+    // The shards listen for this, unless they have all ended.
+    let _ = stop.send(true);
+    for thread in threads {
+        let _ = thread.join();
+    }
+    log.flush();
+}
+
+/// Reads master's orders up to "begin"; `None` where master is gone.
+fn receive(channel: &Channel) -> Result<Option<Orders>, String> {
+    let mut orders = Orders::default();
+    loop {
+        let (order, fds) = match channel.recv::<Order>() {
+            Ok(Some(received)) => received,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(format!("control connection: {error}")),
+        };
+        match order {
+            Order::Start(start) => {
+                let file = fds.into_iter().next().ok_or("the settings are missing")?;
+                let settings = Settings::from_file(file.into())
+                    .map_err(|error| format!("the settings cannot be read: {error}"))?;
+                orders.start = Some((start, settings));
+            }
+            Order::Listen(address) => {
+                let sockets = fds.into_iter().map(TcpListener::from);
+                orders.listeners.entry(address).or_default().extend(sockets);
+            }
+            Order::Links => orders.links = fds,
+            Order::Begin => return Ok(Some(orders)),
+            Order::Stop => return Ok(None),
+            Order::ReopenLog => {}
+        }
+    }
+}
+
+fn hand_out(fds: Vec<OwnedFd>, links: &[mpsc::UnboundedSender<OwnedFd>]) {
+    for (fd, link) in fds.into_iter().zip(links) {
+        // A shard that has ended needs no agent.
+        let _ = link.send(fd);
+    }
+}
+
+fn open_log(start: &Start, snapshot: &Snapshot) -> Result<(MailLog, Option<MailLog>), String> {
+    let style = if start.log_json { Style::Json } else { Style::Postfix };
+    let formatter = Formatter::new(
+        style,
+        &snapshot.site.myhostname,
+        &snapshot.log.syslog_name,
+        TimeZone::system(),
+        snapshot.log.delay_logging_resolution_limit,
+    );
+    let open = |destination| {
+        MailLog::start(destination, formatter.clone()).map_err(|error| format!("log: {error}"))
+    };
+    let log = open(Destination::from_path(&snapshot.log.maillog_file))?;
+    let stdout =
+        || Destination::Other(Box::new(|| Ok(Box::new(std::io::stdout()) as maillog::Output)));
+    let show = if start.show_deliveries { Some(open(stdout())?) } else { None };
+    Ok((log, show))
+}
+
+/// Becomes the mail owner. From here on the queue is a relative path: the directories above it may be
+/// closed to him.
+fn give_up_rights(start: &Start) -> Result<std::path::PathBuf, String> {
+    let Some((uid, gid)) = start.become_user else { return Ok(start.queue.clone()) };
+    std::env::set_current_dir(&start.queue)
+        .map_err(|error| format!("{}: {error}", start.queue.display()))?;
+    privilege::become_user(uid, gid).map_err(|error| format!("become user {uid}: {error}"))?;
+    let here = std::path::PathBuf::from(".");
+    sandbox::restrict_files(&here).map_err(|error| format!("landlock: {error}"))?;
+    sandbox::restrict_calls().map_err(|error| format!("seccomp: {error}"))?;
+    Ok(here)
+}
+
+fn lock(queue: &std::path::Path) -> Result<QueueDirectory, String> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match QueueDirectory::lock(queue) {
+            Ok(directory) => return Ok(directory),
+            Err(OpenError::InUse { .. }) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(format!("queue: {error}")),
+        }
+    }
+}
+
+/// Every slice that exists gets a shard, and every shard a slice.
+fn share_out(
+    directory: &QueueDirectory,
+    shards: usize,
+) -> Result<Vec<Vec<(u8, std::path::PathBuf)>>, String> {
+    let mut slices = directory.slices().map_err(|error| format!("queue: {error}"))?;
+    let unused = (0..=u8::MAX).filter(|number| !slices.contains(number));
+    let missing: Vec<u8> = unused.take(shards.saturating_sub(slices.len())).collect();
+    slices.extend(missing);
+    if slices.len() < shards {
+        return Err(format!("{shards} shards, but a queue has at most {SLICES_MAX} slices"));
+    }
+    let mut shared = vec![Vec::new(); shards];
+    for (at, slice) in slices.into_iter().enumerate() {
+        shared[at % shards].push((slice, directory.slice(slice)));
+    }
+    Ok(shared)
+}
+
+/// As many descriptors as the host allows: each session needs one. Returns how many there are.
+fn raise_fd_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(FDS_WANTED).min(FDS_WANTED);
+    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => wanted,
+        Err(_) => limit.current.unwrap_or(FDS_WANTED),
+    };
+    usize::try_from(current).unwrap_or(usize::MAX)
+}
+
+fn lines<T: ToString>(problems: &[T]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

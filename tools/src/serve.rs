@@ -1,0 +1,259 @@
+//! `ringpost serve`: everything that has to be right before the first connection.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use config::Snapshot;
+use jiff::tz::TimeZone;
+use mail::Time;
+use mail::log::{Event, Formatter, Record, Style};
+
+use crate::cli::{BackendChoice, LogForm, Serve};
+use crate::master::{self, Failure, Plan};
+use crate::privilege;
+use crate::settings::Settings;
+use crate::start::Start;
+
+/// Where the unprivileged part runs when nobody made a user for it, and no configuration asks for one.
+const USER_OF_LAST_RESORT: &str = "nobody";
+/// Exit code of a program that is not configured (sysexits.h).
+const EX_CONFIG: u8 = 78;
+/// Exit code of a service that cannot be had now (sysexits.h).
+const EX_UNAVAILABLE: u8 = 69;
+
+/// Runs the mail system in the foreground.
+pub(crate) fn run(options: &Serve) -> ExitCode {
+    match prepare(options) {
+        Ok((plan, banner, master_log)) => {
+            let say = |text: &str| master_log.info(text);
+            let ready = || {
+                let mut stdout = io::stdout().lock();
+                // A closed standard output is no reason not to serve.
+                let _ = stdout.write_all(banner.as_bytes()).and_then(|()| stdout.flush());
+                master_log.started();
+            };
+            match master::run(&plan, ready, say) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(Failure::Refused(why)) => fail(EX_UNAVAILABLE, &why),
+                Err(Failure::Io(error)) => fail(EX_UNAVAILABLE, &error.to_string()),
+            }
+        }
+        Err(Trouble { code, text }) => fail(code, &text),
+    }
+}
+
+fn fail(code: u8, text: &str) -> ExitCode {
+    for line in text.lines() {
+        eprintln!("ringpost: fatal: {line}");
+    }
+    ExitCode::from(code)
+}
+
+struct Trouble {
+    code: u8,
+    text: String,
+}
+
+fn config(text: impl Into<String>) -> Trouble {
+    Trouble { code: EX_CONFIG, text: text.into() }
+}
+
+fn unavailable(text: impl Into<String>) -> Trouble {
+    Trouble { code: EX_UNAVAILABLE, text: text.into() }
+}
+
+/// Master's own lines of the log, on standard error.
+struct MasterLog {
+    formatter: Formatter,
+    configuration: String,
+}
+
+impl MasterLog {
+    fn started(&self) {
+        let version = env!("CARGO_PKG_VERSION");
+        self.write(Event::Started { version, configuration: &self.configuration });
+    }
+
+    fn info(&self, text: &str) {
+        match text.strip_prefix("warning: ") {
+            Some(text) => self.write(Event::Warning { text }),
+            None => self.write(Event::Info { text }),
+        }
+    }
+
+    fn write(&self, event: Event<'_>) {
+        let mut line = Vec::new();
+        let record = Record { time: Time::now(), service: "master", session: 0, event };
+        self.formatter.clone().write(&record, &mut line);
+        // With nowhere to write to, mail goes on all the same.
+        let _ = io::stderr().write_all(&line);
+    }
+}
+
+fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
+    let mut settings = Settings::read(&options.configuration).map_err(config)?;
+    if let Some(data) = settings.trial_directory() {
+        // Weaker than what was said on the command line, which comes later.
+        let log = data.join("mail.log").display().to_string();
+        settings.set_weakly("maillog_file", &log);
+    }
+    let root = privilege::is_root();
+    let user = if root { Some(engine_user(&mut settings)?) } else { None };
+    let snapshot = snapshot(&settings)?;
+    for problem in snapshot.warnings() {
+        eprintln!("ringpost: warning: {problem}");
+    }
+    make_directories(&settings, &snapshot, user)?;
+
+    let asked = match options.backend {
+        BackendChoice::Auto => None,
+        BackendChoice::Uring => Some(ring::Backend::Uring),
+        BackendChoice::Epoll => Some(ring::Backend::Epoll),
+    };
+    let (backend, why_not_uring) = ring::select(asked).map_err(unavailable)?;
+    let shards = match options.shards.unwrap_or(snapshot.site.shards) {
+        0 => ring::cores().map_err(|error| unavailable(error.to_string()))?.len(),
+        shards => shards,
+    };
+
+    let mut listeners = Vec::new();
+    for &address in snapshot.site.smtp_listen.iter() {
+        let bound = master::bind(address, shards).map_err(|error| {
+            unavailable(format!("cannot listen on {address}: {error}{}", hint(&error)))
+        })?;
+        listeners.push(bound);
+    }
+    let trial = settings.trial_directory().is_some();
+    let start = Start {
+        shards,
+        backend: backend.to_string(),
+        queue: absolute(&snapshot.site.queue_directory),
+        become_user: user,
+        log_json: options.log == LogForm::Json,
+        show_deliveries: trial,
+    };
+    let addresses: Vec<SocketAddr> = listeners.iter().map(|(address, _)| *address).collect();
+    let banner = banner(&snapshot, &start, &addresses, why_not_uring.as_deref());
+    let file = settings.to_file().map_err(|error| unavailable(format!("settings: {error}")))?;
+    let style = if start.log_json { Style::Json } else { Style::Postfix };
+    let name = &snapshot.log.syslog_name;
+    let formatter = Formatter::new(style, &snapshot.site.myhostname, name, TimeZone::system(), 2);
+    let master_log = MasterLog { formatter, configuration: settings.name() };
+    let plan = Plan { start, settings: file, listeners, processes: root };
+    Ok((plan, banner, master_log))
+}
+
+fn snapshot(settings: &Settings) -> Result<std::sync::Arc<Snapshot>, Trouble> {
+    settings.snapshot().map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        config(lines.join("\n"))
+    })
+}
+
+/// The user that the engine becomes where master is root. Without a configuration there may be no such
+/// user yet; then mail belongs to the user of last resort as well.
+fn engine_user(settings: &mut Settings) -> Result<(u32, u32), Trouble> {
+    let snapshot = snapshot(settings)?;
+    let name = &snapshot.site.mail_owner;
+    match privilege::user(name) {
+        Ok((0, _)) => Err(config(format!("mail_owner: \"{name}\" has the rights of root"))),
+        Ok(user) => {
+            settings.set_trial_mailbox_owner(user);
+            Ok(user)
+        }
+        Err(why) if settings.trial_directory().is_some() => {
+            let user = privilege::user(USER_OF_LAST_RESORT).map_err(config)?;
+            settings.set_trial_mailbox_owner(user);
+            eprintln!(
+                "ringpost: warning: {why}: running as \"{USER_OF_LAST_RESORT}\". To change that: \
+                 useradd --system --no-create-home {name}"
+            );
+            Ok(user)
+        }
+        Err(why) => Err(config(format!(
+            "mail_owner: {why}. Make it with: useradd --system --no-create-home {name}"
+        ))),
+    }
+}
+
+fn make_directories(
+    settings: &Settings,
+    snapshot: &Snapshot,
+    user: Option<(u32, u32)>,
+) -> Result<(), Trouble> {
+    let make = |path: &Path, owner: Option<(u32, u32)>| -> Result<(), Trouble> {
+        let cannot = |doing: &str, error: io::Error| {
+            unavailable(format!("cannot {doing} {}: {error}", path.display()))
+        };
+        fs::create_dir_all(path).map_err(|error| cannot("create", error))?;
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::chown(path, Some(uid), Some(gid))
+                .map_err(|error| cannot("give away", error))?;
+        }
+        Ok(())
+    };
+    make(&snapshot.site.queue_directory, user)?;
+    if settings.trial_directory().is_some() {
+        make(&snapshot.mailbox.virtual_mailbox_base, user)?;
+    }
+    Ok(())
+}
+
+/// What to do about the usual reasons why an address cannot be had.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another server listens there; choose one with --listen)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need root)",
+        _ => "",
+    }
+}
+
+/// A new user's first look: where everything is.
+fn banner(
+    snapshot: &Snapshot,
+    start: &Start,
+    addresses: &[SocketAddr],
+    why_not_uring: Option<&str>,
+) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let site = &snapshot.site;
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        // A String takes everything.
+        let _ = writeln!(text, "ringpost: {name} {value}");
+    };
+    for address in addresses {
+        line("listening on", address);
+    }
+    line("mail goes to", &absolute(&snapshot.mailbox.virtual_mailbox_base).display());
+    line("queue is in ", &start.queue.display());
+    let log = &snapshot.log.maillog_file;
+    if !log.as_os_str().is_empty() {
+        line("log is in   ", &absolute(log).display());
+    }
+    let backend = match why_not_uring {
+        None => start.backend.clone(),
+        Some(why) => format!("{} ({why})", start.backend),
+    };
+    line(
+        "runs on     ",
+        &format_args!("{} shards, {backend}, as {}", start.shards, site.myhostname),
+    );
+    if start.show_deliveries {
+        line(
+            "try it with ",
+            &format_args!(
+                "swaks --server {} --to me@localhost   (Ctrl-C stops)",
+                addresses.first().map_or_else(String::new, ToString::to_string)
+            ),
+        );
+    }
+    text
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,124 @@
+//! The configuration on its way from the files to the processes.
+//!
+//! Master reads the files once. What it read travels to its children as a descriptor, so that all of
+//! them have the same settings whatever becomes of the files, and a child needs no right to read them.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::{Machine, Problem, Snapshot, Sources};
+use rustix::fs::MemfdFlags;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::Configuration;
+
+/// What the snapshot is built from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    host_name: String,
+    networks: Vec<String>,
+    kind: Kind,
+    overrides: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Kind {
+    /// No configuration directory: everything below `data`.
+    Trial { data: PathBuf, domains: Vec<String> },
+    /// A configuration directory.
+    Directory { main_cf: PathBuf, text: Vec<u8> },
+}
+
+impl Settings {
+    /// Reads what the command line names.
+    pub(crate) fn read(configuration: &Configuration) -> Result<Self, String> {
+        let kind = match &configuration.config {
+            Some(directory) => {
+                let main_cf = directory.join("main.cf");
+                let text = std::fs::read(&main_cf)
+                    .map_err(|error| format!("cannot read {}: {error}", main_cf.display()))?;
+                Kind::Directory { main_cf, text }
+            }
+            None => {
+                let data = std::path::absolute(&configuration.data)
+                    .map_err(|error| format!("{}: {error}", configuration.data.display()))?;
+                Kind::Trial { data, domains: configuration.domain.clone() }
+            }
+        };
+        let mut overrides = configuration.set.clone();
+        if !configuration.listen.is_empty() {
+            let listen: Vec<String> =
+                configuration.listen.iter().map(ToString::to_string).collect();
+            overrides.push(format!("smtp_listen={}", listen.join(" ")));
+        }
+        Ok(Self { host_name: host_name(), networks: Vec::new(), kind, overrides })
+    }
+
+    /// Sets what the command line does not.
+    pub(crate) fn set_weakly(&mut self, name: &str, value: &str) {
+        self.overrides.insert(0, format!("{name}={value}"));
+    }
+
+    /// Without a configuration and as root, mail belongs to the user that the engine runs as.
+    pub(crate) fn set_trial_mailbox_owner(&mut self, (uid, gid): (u32, u32)) {
+        if self.trial_directory().is_some() {
+            self.set_weakly("virtual_uid_maps", &format!("static:{uid}"));
+            self.set_weakly("virtual_gid_maps", &format!("static:{gid}"));
+        }
+    }
+
+    /// Where everything is kept, when there is no configuration directory.
+    pub(crate) fn trial_directory(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Trial { data, .. } => Some(data),
+            Kind::Directory { .. } => None,
+        }
+    }
+
+    /// What the log calls the configuration.
+    pub(crate) fn name(&self) -> String {
+        match &self.kind {
+            Kind::Trial { .. } => "built-in".to_owned(),
+            Kind::Directory { main_cf, .. } => {
+                main_cf.parent().unwrap_or(Path::new("")).display().to_string()
+            }
+        }
+    }
+
+    /// Builds the snapshot, or says everything that is wrong.
+    pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Vec<Problem>> {
+        let sources = match &self.kind {
+            Kind::Trial { data, domains } => Sources::new().serve(data, domains),
+            Kind::Directory { main_cf, text } => {
+                Sources::new().main_cf(&main_cf.display().to_string(), text)
+            }
+        };
+        let sources = sources.overrides(self.overrides.iter().map(String::as_str));
+        let machine = Machine { name: self.host_name.clone(), networks: self.networks.clone() };
+        Snapshot::build(&sources, &machine, &table::Disk)
+    }
+
+    /// The settings as a file without a name, to be sent to a child.
+    pub(crate) fn to_file(&self) -> io::Result<File> {
+        let memory = rustix::fs::memfd_create("ringpost-settings", MemfdFlags::CLOEXEC)?;
+        let mut file = File::from(memory);
+        file.write_all(&serde_json::to_vec(self)?)?;
+        Ok(file)
+    }
+
+    /// Reads them there. All children share one file position, so each begins at the start.
+    pub(crate) fn from_file(mut file: File) -> io::Result<Self> {
+        let mut text = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+}
+
+/// What the machine calls itself; a name without a dot gets the domain that Postfix would give it.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}

@@ -1,0 +1,218 @@
+//! One shard: what runs on one core, put together.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Snapshot;
+use intake::{Anvil, Limits, Service};
+use mail::Time;
+use mail::log::{Event, Record};
+use maillog::Pen;
+use queue::{Driver, OpenError, Opened, Options, RingDisk, Slice};
+use ring::Arena;
+use tokio::sync::{mpsc, watch};
+
+use crate::dispatch::{Arrivals, Dispatch, LogLine, Slices};
+
+/// Memory that a shard shares with its agent, in bytes. Only what is used exists.
+const ARENA_BYTES: usize = 64 << 20;
+/// What of it stays in memory when the shard is idle, in bytes.
+const ARENA_IDLE_BYTES: usize = 2 << 20;
+/// How long deliveries that are under way may take when the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What one shard is made of.
+pub(crate) struct Shard {
+    /// Its number, and how many there are.
+    pub(crate) number: (usize, usize),
+    /// How it moves bytes.
+    pub(crate) ring: ring::Options,
+    /// The configuration.
+    pub(crate) settings: Arc<Snapshot>,
+    /// Its slices and their directories; new mail goes to the first.
+    pub(crate) slices: Vec<(u8, PathBuf)>,
+    /// Its listening sockets.
+    pub(crate) listeners: Vec<TcpListener>,
+    /// Connections to agents, the first one and its successors.
+    pub(crate) links: mpsc::UnboundedReceiver<OwnedFd>,
+    /// Counts connections with the other shards.
+    pub(crate) anvil: Anvil,
+    /// Sessions it may have.
+    pub(crate) sessions_max: usize,
+    /// Its part of the log.
+    pub(crate) log: Pen,
+    /// Where deliveries are said, too.
+    pub(crate) show: Option<Pen>,
+    /// True when the server stops.
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Told once the shard accepts mail, or why it does not.
+    pub(crate) ready: std::sync::mpsc::Sender<Result<(), String>>,
+}
+
+/// Runs a shard on the calling thread until it is stopped.
+pub(crate) fn run(shard: Shard) {
+    let ready = shard.ready.clone();
+    let options = shard.ring;
+    let result = ring::run(options, async {
+        if let Err(why) = serve(shard).await {
+            // If nobody listens any more, the engine is ending already.
+            let _ = ready.send(Err(why));
+        }
+    });
+    if let Err(error) = result {
+        let _ = ready.send(Err(format!("shard on core {:?}: {error}", options.core)));
+    }
+}
+
+/// A part of a shard without which it only seems to be alive. A session that panics is one session; if
+/// this panics the process ends: what was accepted is in the queue, and its successor goes on with it.
+struct Vital(&'static str);
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("ringpost: fatal: {} has panicked", self.0);
+            std::process::abort();
+        }
+    }
+}
+
+async fn serve(shard: Shard) -> Result<(), String> {
+    let _vital = Vital("shard");
+    let Shard { number, settings, links, anvil, sessions_max, log, show, mut stop, ready, .. } =
+        shard;
+    let log = log_line(log, show);
+    let arena = Arena::new(ARENA_BYTES).map_err(|error| format!("shared memory: {error}"))?;
+
+    let mut slices = Vec::new();
+    let mut numbers = Vec::new();
+    let mut drivers = Vec::new();
+    for (slice, directory) in shard.slices {
+        let opened = open(slice, &directory, &settings, &arena, &log)
+            .await
+            .map_err(|error| format!("queue {}: {error}", directory.display()))?;
+        slices.push((opened.0, directory));
+        numbers.push(slice);
+        drivers.push(ring::spawn(async move {
+            let _vital = Vital("queue");
+            opened.1.run().await;
+        }));
+    }
+    let handles: Vec<Slice<RingDisk>> = slices.iter().map(|(slice, _)| slice.clone()).collect();
+
+    let arrivals = Rc::new(Arrivals::default());
+    let inbox = Rc::clone(&arrivals);
+    let service = Rc::new(Service::new(
+        settings.clone(),
+        handles[0].clone(),
+        anvil,
+        Limits { sessions_max },
+        number,
+        log.clone(),
+        Box::new(move |accepted| inbox.push(accepted)),
+    ));
+    let dispatch =
+        Dispatch::new(Slices::new(slices), numbers, parameters(&settings, number.1), arrivals, log);
+
+    let sessions = Rc::clone(service.sessions());
+    ring::spawn(Rc::clone(&sessions).keep_time());
+    ring::spawn(give_memory_back(arena.clone()));
+    for listener in shard.listeners {
+        let listener = ring::Listener::from_std(listener).map_err(|e| format!("listener: {e}"))?;
+        ring::spawn(Rc::clone(&service).listen(listener));
+    }
+    let _ = ready.send(Ok(()));
+
+    let stopped = async move {
+        // A closed channel is an engine that ends without a word: stop as well.
+        let _ = stop.wait_for(|&stop| stop).await;
+        sessions.stop();
+        sessions.ended(STOP_GRACE).await;
+    };
+    dispatch.run(arena, links, stopped, STOP_GRACE).await;
+    for slice in &handles {
+        slice.close().await;
+    }
+    for driver in drivers {
+        let _ = driver.await;
+    }
+    Ok(())
+}
+
+async fn open(
+    slice: u8,
+    directory: &std::path::Path,
+    settings: &Snapshot,
+    arena: &Arena,
+    log: &LogLine,
+) -> Result<(Slice<RingDisk>, Driver<RingDisk>), OpenError> {
+    let say = |text: &str| log("qmgr", 0, Event::Warning { text });
+    let disk = RingDisk::open(directory, arena.clone()).map_err(|source| OpenError::Io {
+        doing: "open",
+        file: directory.display().to_string(),
+        source,
+    })?;
+    if !disk.is_direct() {
+        say(&format!(
+            "{}: this file system takes no O_DIRECT; the queue is as safe, but slower",
+            directory.display()
+        ));
+    }
+    let mut options = Options::new(slice, directory);
+    options.segment_bytes = settings.queue.queue_segment_size;
+    let Opened { slice, driver, report } = Slice::open(disk, options).await?;
+    if let queue::Start::Rebuilt(cause) = &report.start {
+        say(&format!("{}: index made anew from the log: {cause}", directory.display()));
+    }
+    for damage in &report.damages {
+        say(&format!("{}: damaged, set aside: {damage:?}", directory.display()));
+    }
+    Ok((slice, driver))
+}
+
+/// The scheduler's share of the configuration; totals are divided among the shards.
+fn parameters(settings: &Snapshot, shards: usize) -> qmgr::Parameters {
+    let queue = &settings.queue;
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let mut mailboxes = qmgr::TransportParameters::mailboxes("virtual");
+    mailboxes.initial_concurrency = count(queue.initial_destination_concurrency);
+    mailboxes.concurrency_limit = count(queue.default_destination_concurrency_limit);
+    qmgr::Parameters {
+        active_messages_max: queue.qmgr_message_active_limit.div_ceil(shards),
+        active_recipients_max: queue.qmgr_message_recipient_limit.div_ceil(shards),
+        minimal_backoff: queue.minimal_backoff_time,
+        maximal_backoff: queue.maximal_backoff_time,
+        queue_run_delay: queue.queue_run_delay,
+        queue_lifetime: queue.maximal_queue_lifetime,
+        bounce_lifetime: queue.bounce_queue_lifetime,
+        recipient_delimiter: settings.mailbox.recipient_delimiter.clone(),
+        transports: vec![mailboxes],
+        ..qmgr::Parameters::default()
+    }
+}
+
+fn log_line(log: Pen, show: Option<Pen>) -> LogLine {
+    Rc::new(move |service, session, event| {
+        let record = Record { time: Time::now(), service, session, event };
+        log.write(&record);
+        if let (Some(show), Event::Delivery(_)) = (&show, &event) {
+            show.write(&record);
+        }
+    })
+}
+
+/// Memory that a burst of mail has used goes back to the kernel when it is over.
+async fn give_memory_back(arena: Arena) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minute.tick().await;
+        if arena.free_bytes() == arena.len() {
+            // Only memory is at stake.
+            let _ = arena.release_idle(ARENA_IDLE_BYTES);
+        }
+    }
+}
