@@ -49,3 +49,13 @@ impl FileSystems {
         Ok(known)
     }
 }
+
+#[cfg(test)]
+impl FileSystem {
+    /// One whose sync fails: a descriptor that is good for paths alone cannot be synced.
+    pub(crate) fn failing() -> Rc<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let any_dir = rustix::fs::open("/", flags, Mode::empty()).expect("there is a root");
+        Rc::new(Self { device: u64::MAX, any_dir })
+    }
+}

@@ -427,3 +427,145 @@ fn sync_dir(dir: BorrowedFd<'_>) -> Result<(), Errno> {
     let here = OsStr::from_bytes(b".");
     rustix::fs::fsync(rustix::fs::openat(dir, here, flags, Mode::empty())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use mail::{Address, Content, Job, QueueId, Recipient, Status, Time};
+
+    use super::*;
+    use crate::Text;
+
+    const FILES: usize = 6;
+
+    fn job(number: usize) -> Job {
+        Job {
+            tag: 0,
+            id: QueueId::from_u64(0x1234_5678_0000),
+            sender: None,
+            recipient: Recipient::new(Address::parse(b"user@example.com").unwrap()),
+            number: u32::try_from(number).unwrap(),
+            arrival: Time(1_800_000_000_000_042),
+            content: Content::File { len: 0 },
+            seen_before: false,
+            has_delivered_to: false,
+        }
+    }
+
+    fn add_all(batch: &mut Batch<'_>) {
+        for number in 0..FILES {
+            let job = job(number);
+            let text = Text::Bytes(b"Subject: x\n\nx\n");
+            batch.add(number, "u/", None, Letter { job: &job, text });
+        }
+    }
+
+    fn files(base: &Path, dir: &str) -> usize {
+        std::fs::read_dir(base.join("u").join(dir)).unwrap().count()
+    }
+
+    fn each_way(test: impl Fn(&Path, &mut Maildirs, &Identity)) {
+        for creation in [Creation::Unnamed, Creation::Renamed] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut maildirs = Maildirs::new(MaildirSettings {
+                base: dir.path().to_owned(),
+                host: Host::new("mx"),
+                limit_bytes: 0,
+                sync: Sync::Batch,
+                creation,
+            });
+            test(dir.path(), &mut maildirs, &Identity::of_this_thread().unwrap());
+        }
+    }
+
+    fn assert_deferred(batch: &Batch<'_>, count: usize) {
+        let failed: Vec<_> =
+            batch.done.iter().filter_map(|(_, result)| result.as_ref().err()).collect();
+        assert_eq!(failed.len(), count);
+        for error in failed {
+            assert!(matches!(error, MailboxError::Sync { .. }), "{error}");
+            assert_eq!(error.status(), Status(4, 3, 0));
+        }
+    }
+
+    #[test]
+    fn what_was_not_synced_gets_no_name_and_is_delivered_by_the_next_attempt() {
+        each_way(|base, maildirs, identity| {
+            let mut batch = maildirs.batch(identity);
+            add_all(&mut batch);
+            let failing = FileSystem::failing();
+            for draft in &mut batch.drafts[..FILES - 1] {
+                draft.file_system = Rc::clone(&failing);
+            }
+            batch.commit();
+            assert_deferred(&batch, FILES - 1);
+            drop(batch);
+            assert_eq!((files(base, "new"), files(base, "tmp")), (1, 0), "the other one is there");
+
+            let mut batch = maildirs.batch(identity);
+            add_all(&mut batch);
+            assert!(batch.finish().iter().all(|(_, result)| result.is_ok()));
+            assert_eq!((files(base, "new"), files(base, "tmp")), (FILES, 0));
+        });
+    }
+
+    #[test]
+    fn a_name_that_was_not_synced_is_taken_back() {
+        each_way(|base, maildirs, identity| {
+            let mut batch = maildirs.batch(identity);
+            add_all(&mut batch);
+            let mut drafts = std::mem::take(&mut batch.drafts);
+            let good = Rc::clone(&drafts[0].file_system);
+            batch.sync_content(&mut drafts, &good, Scope::Whole);
+            drafts.iter_mut().for_each(|draft| batch.publish(draft));
+            assert_eq!(files(base, "new"), FILES);
+            let failing = FileSystem::failing();
+            for draft in &mut drafts {
+                draft.file_system = Rc::clone(&failing);
+            }
+            batch.sync_names(&mut drafts, &failing, Scope::Whole);
+            batch.drafts = drafts;
+            batch.commit();
+            assert_deferred(&batch, FILES);
+            assert_eq!((files(base, "new"), files(base, "tmp")), (0, 0));
+        });
+    }
+
+    #[test]
+    fn an_earlier_delivery_that_cannot_be_synced_is_not_reported_and_not_removed() {
+        each_way(|base, maildirs, identity| {
+            let mut batch = maildirs.batch(identity);
+            add_all(&mut batch);
+            assert!(batch.finish().iter().all(|(_, result)| result.is_ok()));
+            let mut batch = maildirs.batch(identity);
+            add_all(&mut batch);
+            let mut drafts = std::mem::take(&mut batch.drafts);
+            drafts.iter_mut().for_each(|draft| batch.publish(draft));
+            let failing = FileSystem::failing();
+            for draft in &mut drafts {
+                draft.file_system = Rc::clone(&failing);
+            }
+            batch.sync_names(&mut drafts, &failing, Scope::Whole);
+            batch.drafts = drafts;
+            batch.commit();
+            assert_deferred(&batch, FILES);
+            assert_eq!(files(base, "new"), FILES);
+        });
+    }
+
+    #[test]
+    fn few_files_are_synced_one_by_one_and_new_mailboxes_with_their_file_system() {
+        each_way(|_, maildirs, identity| {
+            let mut scopes = Vec::new();
+            for count in [1, 1, SYNC_EACH_FILES_MAX, SYNC_EACH_FILES_MAX + 1] {
+                let mut batch = maildirs.batch(identity);
+                for number in 0..count {
+                    let job = job(100 + number);
+                    batch.add(number, "u/", None, Letter { job: &job, text: Text::Bytes(b"x\n") });
+                }
+                scopes.push(batch.plan(&batch.drafts)[0].1 == Scope::Each);
+                assert!(batch.finish().iter().all(|(_, result)| result.is_ok()));
+            }
+            assert_eq!(scopes, [false, true, true, false]);
+        });
+    }
+}
