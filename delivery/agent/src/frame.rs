@@ -317,6 +317,15 @@ fn put_recipient(bytes: &mut Vec<u8>, recipient: &Recipient) -> Result<(), Frame
     Ok(())
 }
 
+/// The text's first [`TEXT_BYTES_MAX`] bytes, less the beginning of a character.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 fn put_outcome(bytes: &mut Vec<u8>, outcome: &Outcome) -> Result<(), FrameError> {
     bytes.extend(outcome.tag.to_le_bytes());
     bytes.push(match outcome.verdict {
@@ -329,7 +338,7 @@ fn put_outcome(bytes: &mut Vec<u8>, outcome: &Outcome) -> Result<(), FrameError>
     bytes.push(class);
     bytes.extend(subject.to_le_bytes());
     bytes.extend(detail.to_le_bytes());
-    put_text(bytes, &outcome.text[..outcome.text.floor_char_boundary(TEXT_BYTES_MAX)])?;
+    put_text(bytes, cut(&outcome.text))?;
     if let Verdict::Redirect(recipients) = &outcome.verdict {
         let count = u16::try_from(recipients.len()).map_err(|_| FrameError::TooLarge)?;
         bytes.extend(count.to_le_bytes());

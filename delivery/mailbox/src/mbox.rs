@@ -122,6 +122,7 @@ impl Mboxes {
             return Err(MailboxError::NotAFile(path.to_owned()));
         }
         if stat.st_nlink != 1 {
+            #[allow(clippy::useless_conversion, reason = "a u32 on some machines")]
             let links = u64::from(stat.st_nlink);
             return Err(MailboxError::HardLinks { path: path.to_owned(), links });
         }
