@@ -4,26 +4,37 @@
 //! mail server, and the mail server is driven only through its command line and its port.
 
 mod accounting;
+mod compare;
 mod failure;
 mod floor;
+mod interrupt;
 mod load;
 mod loop_device;
 mod minimal;
 mod progress;
+mod results;
 mod runtimes;
 mod server;
 mod sink;
 mod strategies;
 mod units;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::failure::Result;
+use crate::results::Output;
 
 /// Measures ringpost and what it stands on.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    /// Put the finding into this file's section for it; perf/RESULTS.md when no file is named.
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          default_missing_value = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md"))]
+    record: Option<PathBuf>,
     #[command(subcommand)]
     measurement: Measurement,
 }
@@ -42,25 +53,44 @@ enum Measurement {
     Maildir(strategies::maildir::Options),
     /// Compares ways to write queue records durably, on a file system of your choice.
     Log(strategies::log::Options),
+    /// Measures ringpost beside the floor and tuned peers.
+    Compare(Box<compare::Options>),
     #[command(hide = true)]
     ServeMinimal(runtimes::ServeOptions),
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().measurement {
-        Measurement::Load(options) => load::main(&options),
-        Measurement::Sink(options) => sink::main(&options),
-        Measurement::Floor(options) => floor::main(&options),
-        Measurement::Runtimes(options) => runtimes::main(&options),
-        Measurement::Maildir(options) => strategies::maildir::main(&options),
-        Measurement::Log(options) => strategies::log::main(&options),
-        Measurement::ServeMinimal(options) => runtimes::serve(&options),
-    };
-    match result {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("perf: {failure}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let said = |()| Output::Said;
+    let (section, output) = match &arguments.measurement {
+        Measurement::Load(options) => ("load", load::main(options).map(said)),
+        Measurement::Sink(options) => ("sink", sink::main(options).map(said)),
+        Measurement::Floor(options) => ("floor", floor::main(options).map(said)),
+        Measurement::Runtimes(options) => ("runtimes", runtimes::main(options)),
+        Measurement::Maildir(options) => ("maildir", strategies::maildir::main(options)),
+        Measurement::Log(options) => ("log", strategies::log::main(options)),
+        Measurement::Compare(options) => ("compare", compare::main(options)),
+        Measurement::ServeMinimal(options) => ("", runtimes::serve(options).map(said)),
+    };
+    match output? {
+        Output::Said => {}
+        Output::Json(json) => println!("{json}"),
+        Output::Markdown(text) => {
+            println!("{text}");
+            if let Some(path) = &arguments.record {
+                results::record(path, section, &text)?;
+            }
+        }
+    }
+    Ok(())
 }

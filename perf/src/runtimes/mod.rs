@@ -22,6 +22,7 @@ use crate::floor::{available_cores, pin};
 use crate::load::{self, Plan};
 use crate::minimal::listen;
 use crate::progress;
+use crate::results::Output;
 use crate::server::{Counting, Server};
 
 #[derive(Debug, Clone, Args)]
@@ -116,7 +117,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<()> {
 }
 
 /// `perf runtimes`.
-pub(crate) fn main(options: &Options) -> Result<()> {
+pub(crate) fn main(options: &Options) -> Result<Output> {
     let runtimes: Vec<Runtime> = if options.only.is_empty() {
         Runtime::value_variants().iter().copied().filter(|runtime| runtime.is_built()).collect()
     } else {
@@ -147,11 +148,9 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         .collect();
     if options.json {
         let json = serde_json::to_string_pretty(&medians).doing(|| "writing JSON")?;
-        println!("{json}");
-    } else {
-        print(&medians, options.sessions);
+        return Ok(Output::Json(json));
     }
-    Ok(())
+    Ok(Output::Markdown(table(&medians, options.sessions)))
 }
 
 /// The server gets the first core and this process the second, where there are two.
@@ -225,10 +224,11 @@ fn median(rows: &[Row], runtime: Runtime, style: Style) -> Option<Row> {
     })
 }
 
-fn print(rows: &[Row], sessions: usize) {
-    println!("Server CPU us per message (messages/s), {sessions} sessions, 4 KiB, no storage\n");
-    println!("| runtime | fresh connections | kept | kept, pipelined |");
-    println!("|---|---|---|---|");
+fn table(rows: &[Row], sessions: usize) -> String {
+    let mut text = format!(
+        "Server CPU us per message (messages/s), {sessions} sessions, 4 KiB, no storage.\n\n\
+         | runtime | fresh connections | kept | kept, pipelined |\n|---|---|---|---|\n"
+    );
     for row in rows.chunks(STYLES.len()) {
         let cells: Vec<String> = row
             .iter()
@@ -236,9 +236,12 @@ fn print(rows: &[Row], sessions: usize) {
                 format!("{:.1} ({:.0})", row.server_cpu_us_per_message, row.messages_per_second)
             })
             .collect();
-        println!("| {} | {} |", row[0].runtime.name(), cells.join(" | "));
+        text.push_str(&format!("| {} | {} |\n", row[0].runtime.name(), cells.join(" | ")));
     }
     if rows.iter().any(|row| row.generator_busy > 0.95) {
-        println!("\nIn some runs the generator was the limit: compare the CPU, not the rates.");
+        text.push_str(
+            "\nIn some runs the generator was the limit: compare the CPU, not the rates.\n",
+        );
     }
+    text
 }

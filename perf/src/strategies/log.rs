@@ -12,6 +12,7 @@ use crate::failure::{Doing, Result};
 use crate::floor::batch::{BLOCK_BYTES, Batch, Token};
 use crate::floor::log::{Log, zero_written};
 use crate::loop_device::LoopDevice;
+use crate::results::Output;
 use crate::{progress, units};
 
 #[derive(Debug, Clone, Args)]
@@ -66,7 +67,7 @@ impl Strategy {
 }
 
 /// `perf log`.
-pub(crate) fn main(options: &Options) -> Result<()> {
+pub(crate) fn main(options: &Options) -> Result<Output> {
     let device = match options.journal {
         Some(bytes) => Some(LoopDevice::make(&options.directory, bytes)?),
         None => None,
@@ -83,13 +84,8 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&rows).doing(|| "writing JSON")?);
-    } else {
-        super::print(&rows, "records");
-    }
     drop(device);
-    Ok(())
+    super::output(&rows, "records", options.json)
 }
 
 fn measure(path: &Path, strategy: Strategy, batch: usize, options: &Options) -> Result<Row> {

@@ -15,6 +15,7 @@ use super::{Row, process_cpu_seconds};
 use crate::failure::{Doing, Result};
 use crate::floor::delivery::{link_nameless, nameless};
 use crate::loop_device::LoopDevice;
+use crate::results::Output;
 use crate::{progress, units};
 
 #[derive(Debug, Clone, Args)]
@@ -87,7 +88,7 @@ pub(crate) struct Mailbox {
 }
 
 /// `perf maildir`.
-pub(crate) fn main(options: &Options) -> Result<()> {
+pub(crate) fn main(options: &Options) -> Result<Output> {
     let device = match options.journal {
         Some(bytes) => Some(LoopDevice::make(&options.directory, bytes)?),
         None => None,
@@ -105,13 +106,8 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&rows).doing(|| "writing JSON")?);
-    } else {
-        super::print(&rows, "files");
-    }
     drop(device);
-    Ok(())
+    super::output(&rows, "files", options.json)
 }
 
 fn measure(base: &Path, strategy: Strategy, batch: usize, options: &Options) -> Result<Row> {

@@ -9,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::failure::{Doing, Result};
+use crate::results::Output;
 
 /// One strategy at one batch size.
 #[derive(Debug, Clone, Serialize)]
@@ -33,18 +34,25 @@ fn latencies() -> Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, 60_000_000, 3).doing(|| "making a histogram")
 }
 
-fn print(rows: &[Row], what: &str) {
-    println!("| strategy | batch | {what}/s | CPU us each | p50 us per batch | p99 |");
-    println!("|---|---:|---:|---:|---:|---:|");
+fn output(rows: &[Row], what: &str, json: bool) -> Result<Output> {
+    if json {
+        let json = serde_json::to_string_pretty(rows).doing(|| "writing JSON")?;
+        return Ok(Output::Json(json));
+    }
+    let mut text = format!(
+        "| strategy | batch | {what}/s | CPU us each | p50 us per batch | p99 |\n\
+         |---|---:|---:|---:|---:|---:|\n"
+    );
     for row in rows {
-        println!(
-            "| {} | {} | {:.0} | {:.1} | {} | {} |",
+        text.push_str(&format!(
+            "| {} | {} | {:.0} | {:.1} | {} | {} |\n",
             row.strategy,
             row.batch,
             row.per_second,
             row.cpu_us_each,
             row.p50_us_per_batch,
             row.p99_us_per_batch,
-        );
+        ));
     }
+    Ok(Output::Markdown(text))
 }
