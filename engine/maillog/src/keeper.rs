@@ -64,11 +64,13 @@ impl Keeper {
         }
     }
 
-    /// Waits for [`GATHER_MS`]; orders that come are obeyed. True where the thread has to end.
+    /// Waits for [`GATHER_MS`], less where a buffer fills up; orders that come are obeyed. True where
+    /// the thread has to end.
     fn gather(&mut self) -> bool {
         let end = Instant::now() + Duration::from_millis(GATHER_MS);
         loop {
             match self.inbox.recv_deadline(end) {
+                Ok(Order::Filled) => return false,
                 Ok(order) => {
                     if self.obey(order) {
                         return true;
@@ -82,7 +84,7 @@ impl Keeper {
 
     fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::Wake => false,
+            Order::Wake | Order::Filled => false,
             Order::Reopen(done) => {
                 self.write_all();
                 self.reopen();

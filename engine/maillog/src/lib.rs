@@ -33,6 +33,9 @@ pub const BUFFER_BYTES_MAX: usize = 4 << 20;
 /// How long lines are gathered while there are many.
 pub const GATHER_MS: u64 = 100;
 
+/// Bytes in one buffer that end the gathering early.
+pub const BATCH_BYTES: usize = 256 << 10;
+
 /// How long a flush, a reopening or the end of the program waits for a disk that hangs.
 pub const FINISH_TIMEOUT_MS: u64 = 5_000;
 
@@ -127,8 +130,13 @@ impl Pen {
             return;
         }
         let Page { formatter, text } = &mut *page;
+        let before = text.len();
         formatter.write(record, text);
+        let filled = before < BATCH_BYTES && text.len() >= BATCH_BYTES;
         drop(page);
+        if filled {
+            let _ = self.shared.orders.try_send(Order::Filled);
+        }
         // One order is enough however many lines there are; a full inbox wakes the thread as well.
         if !self.shared.awake.swap(true, Ordering::AcqRel) {
             let _ = self.shared.orders.try_send(Order::Wake);
@@ -161,7 +169,10 @@ struct Page {
 
 #[derive(Debug)]
 enum Order {
+    /// There is something to write.
     Wake,
+    /// There is so much to write that gathering more is no use.
+    Filled,
     Reopen(Sender<()>),
     Flush(Sender<()>),
     Stop(Sender<()>),
