@@ -55,15 +55,15 @@ pub(crate) fn expand(
 /// A name that is one step of a path, visible, and nobody else's file.
 fn plain_name(text: &str, is_mbox: bool) -> Result<String, NoPath> {
     let name = text.to_lowercase();
-    let plain = !name.is_empty()
-        && name.len() <= NAME_BYTES_MAX
+    let unfit = name.is_empty()
+        || name.len() > NAME_BYTES_MAX
         // Hidden names belong to the owner's programs; `.` and `..` are among them.
-        && !name.starts_with('.')
-        && !name.contains(['/', '\0'])
-        && !name.chars().any(char::is_control)
+        || name.starts_with('.')
+        || name.contains(['/', '\0'])
+        || name.chars().any(char::is_control)
         // The lock file of another user's mbox.
-        && !(is_mbox && name.ends_with(".lock"));
-    if plain { Ok(name) } else { Err(NoPath::Unknown) }
+        || (is_mbox && name.ends_with(".lock"));
+    if unfit { Err(NoPath::Unknown) } else { Ok(name) }
 }
 
 /// A local part without its quotes (RFC 5321 section 4.1.2).
