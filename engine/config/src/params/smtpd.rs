@@ -57,7 +57,7 @@ params! {
     /// Verbs that end the session at once.
     smtpd_forbidden_commands: List = "CONNECT GET POST";
     /// Recipients without a mailbox are refused when they are named, not after.
-    smtpd_reject_unlisted_recipient: bool = "yes";
+    smtpd_reject_unlisted_recipient: bool = "yes" => "unknown users are always refused when they are named";
     /// The reply to a recipient in virtual_mailbox_domains without a mailbox.
     unknown_virtual_mailbox_reject_code: ReplyCode = "550";
     /// The reply to a recipient in a domain that is not ours.
