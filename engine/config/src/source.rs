@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cf::{Definition, Definitions, Position};
+use cf::{Definition, Definitions, LineError, Position, SyntaxError, SyntaxProblem};
 
 use crate::problem::Problem;
 
@@ -75,8 +75,15 @@ impl Sources {
     pub fn main_cf(mut self, file: &str, text: &[u8]) -> Self {
         let Definitions { list, problems } = cf::parse(file, text);
         self.definitions.extend(list.into_iter().map(|definition| (Origin::MainCf, definition)));
-        self.problems.extend(problems.into_iter().map(|problem| {
-            Problem::error(problem.position, "", None, format!("this line {}", problem.error))
+        self.problems.extend(problems.into_iter().map(|SyntaxProblem { position, error }| {
+            let cause = format!("this line {error}");
+            match error {
+                // Postfix passes over these, too (src/util/readlline.c).
+                SyntaxError::Line(LineError::NothingToContinue) => {
+                    Problem::warning(position, "", format!("{cause}; ignored"))
+                }
+                _ => Problem::error(position, "", None, cause),
+            }
         }));
         self
     }

@@ -164,6 +164,17 @@ fn a_second_definition_names_the_first() {
 }
 
 #[test]
+fn a_first_line_that_continues_nothing_is_passed_over_as_postfix_does() {
+    assert_eq!(
+        warnings("  myhostname = a\nmyorigin = b\n"),
+        [
+            "main.cf:1: this line starts with white space, but there is no line before it to continue; \
+          ignored"
+        ]
+    );
+}
+
+#[test]
 fn what_does_nothing_here_says_so() {
     assert_eq!(
         warnings("enable_long_queue_ids = yes\n"),
