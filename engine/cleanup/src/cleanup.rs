@@ -392,6 +392,11 @@ impl Missing {
 fn printable(value: &[u8]) -> Box<str> {
     let value = value.trim_ascii();
     let value = &value[..value.len().min(LOGGED_MESSAGE_ID_BYTES_MAX)];
+    if let Ok(text) = std::str::from_utf8(value)
+        && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+    {
+        return text.into();
+    }
     String::from_utf8_lossy(value)
         .chars()
         .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '?' } else { c })

@@ -527,7 +527,9 @@ fn a_header_is_cut_at_its_limit_and_the_body_is_not() {
 fn a_header_keeps_its_name_however_low_the_limit() {
     let mut case = Case::new();
     case.rules.header_size_limit_bytes = 4;
-    case.check("Subject : 1\n 2\nX: 3\n\n", expect![[r#"
+    case.check(
+        "Subject : 1\n 2\nX: 3\n\n",
+        expect![[r#"
         Received: from helo.example (client.example [192.0.2.1])
         	by mx.example (ringpost) with ESMTP id C0FFEE0000001
         	for <user@mx.example>; Fri, 20 Nov 2026 11:31:14 +0000 (UTC)
@@ -537,7 +539,8 @@ fn a_header_keeps_its_name_however_low_the_limit() {
         --
         message-id:
         header cut:
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

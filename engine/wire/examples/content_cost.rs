@@ -37,6 +37,11 @@ fn main() {
         decoder.finish(&mut log);
         black_box(&log);
     });
+    report("cleanup of an empty message: our Received", || {
+        log.clear();
+        clean(&rules, &envelope, b".\r\n", &mut log);
+        black_box(&log);
+    });
     report("decoding and cleanup", || {
         log.clear();
         clean(&rules, &envelope, &raw, &mut log);

@@ -191,7 +191,7 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn an_idle_session_is_small() {
     let bytes = std::mem::size_of::<Dialogue>();
-    assert!(bytes <= 320, "a Dialogue takes {bytes} bytes");
+    assert!(bytes <= 300, "a Dialogue takes {bytes} bytes");
     assert!(std::mem::size_of::<Lines>() <= 8);
     assert!(std::mem::size_of::<EndOfData>() <= 48);
     assert!(std::mem::size_of::<Output>() <= 24);
