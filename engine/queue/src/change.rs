@@ -29,7 +29,7 @@ use crate::entry::{
     put_attempt, put_standings, standings,
 };
 use crate::envelope;
-use crate::fields::{Fields, Malformed, put_count, put_u32, put_u64};
+use crate::fields::{Fields, Malformed, put_u32, put_u64};
 
 /// Bytes of an `Accepted` payload before the envelope.
 pub(crate) const ACCEPTED_BYTES: usize = 32;
@@ -69,8 +69,9 @@ pub(crate) enum Change {
     Delete { reason: Reason },
     /// envelope; recipients that are not in the old one are pending
     Rewrite { envelope: Rc<Envelope> },
-    /// flags u8, length of the envelope, envelope, standings
-    Snapshot { flags: u8, envelope: Rc<Envelope>, standings: Vec<Standing> },
+    /// the message's entry as the index has it (see `entry.rs`): all that earlier records say, and where
+    /// the message lies
+    Snapshot { entry: Box<Entry> },
 }
 
 impl Change {
@@ -87,15 +88,6 @@ impl Change {
             Self::Delete { .. } => Kind::Delete,
             Self::Rewrite { .. } => Kind::Rewrite,
             Self::Snapshot { .. } => Kind::Snapshot,
-        }
-    }
-
-    /// The current state of a message as one change.
-    pub(crate) fn snapshot(entry: &Entry) -> Self {
-        Self::Snapshot {
-            flags: entry.flags(),
-            envelope: Rc::clone(&entry.envelope),
-            standings: entry.standings.clone(),
         }
     }
 
@@ -126,14 +118,7 @@ impl Change {
             Self::Release { at } | Self::Requeue { at } | Self::Expire { at } => put_u64(out, at.0),
             Self::Delete { reason } => out.push(*reason as u8),
             Self::Rewrite { envelope } => envelope::encode(envelope, out),
-            Self::Snapshot { flags, envelope, standings } => {
-                out.push(*flags);
-                let mut bytes = Vec::new();
-                envelope::encode(envelope, &mut bytes);
-                put_count(out, bytes.len());
-                out.extend_from_slice(&bytes);
-                put_standings(out, standings);
-            }
+            Self::Snapshot { entry } => entry.encode(out),
         }
     }
 
@@ -175,11 +160,8 @@ impl Change {
                 return Ok((id, home_seq, Self::Rewrite { envelope }));
             }
             Kind::Snapshot => {
-                let flags = fields.u8()?;
-                let envelope_bytes = fields.varint()? as usize;
-                let envelope = Rc::new(envelope::decode(fields.bytes(envelope_bytes)?)?);
-                let standings = standings(&mut fields, envelope.recipients.len())?;
-                Self::Snapshot { flags, envelope, standings }
+                let entry = Box::new(Entry::decode(id, fields.rest())?);
+                return Ok((id, home_seq, Self::Snapshot { entry }));
             }
         };
         fields.end()?;
@@ -225,13 +207,8 @@ impl Entry {
                 self.envelope = Rc::clone(envelope);
                 self.open = Self::count_open(&self.standings);
             }
-            Change::Snapshot { flags, envelope, standings } => {
-                self.held = flags & HELD != 0;
-                self.expired = flags & EXPIRED != 0;
-                self.envelope = Rc::clone(envelope);
-                self.standings.clone_from(standings);
-                self.open = Self::count_open(&self.standings);
-            }
+            // Whoever wrote it had it from here; a start uses it whole.
+            Change::Snapshot { .. } => {}
         }
     }
 

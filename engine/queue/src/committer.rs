@@ -57,6 +57,7 @@ impl<D: Disk> Inner<D> {
         }
         self.upkeep.notify_one();
         self.spare.notify_waiters();
+        self.spare_wanted.notify_one();
     }
 
     /// Waits for a batch to write; `None` where there is none left and the slice is being closed.
@@ -124,6 +125,7 @@ impl<D: Disk> Inner<D> {
         let memory: Option<Rc<dyn Any>> =
             if messages.is_empty() { None } else { Some(Rc::new(buf)) };
         let mut core = self.core.borrow_mut();
+        core.touched = Instant::now();
         core.counters.batches += 1;
         core.counters.bytes += bytes as u64;
         core.queued_bytes -= bytes as u64;
@@ -208,7 +210,7 @@ impl<D: Disk> Inner<D> {
                     break next;
                 }
             }
-            self.spare.notify_waiters();
+            self.spare_wanted.notify_one();
             ready.await;
             if self.core.borrow().ended == Some(Refusal::Failed) {
                 return Err(Refusal::Failed);
@@ -217,7 +219,7 @@ impl<D: Disk> Inner<D> {
         self.write_head(&file, &head).await?;
         self.core.borrow_mut().space.begin(head);
         // The next one is made while this one fills.
-        self.spare.notify_waiters();
+        self.spare_wanted.notify_one();
         Ok(())
     }
 
@@ -298,8 +300,9 @@ impl<D: Disk> crate::slice::Core<D> {
         };
         self.space.count_out(&before);
         self.space.count_in(copy);
-        let _ = self.store.relocate(copy);
-        (before.last_seq > copied_seq).then(|| (copy.id, copy.home_seq, Change::snapshot(&before)))
+        let entry = Box::new(self.store.relocate(copy).ok().flatten()?.clone());
+        let changed = before.last_seq > copied_seq;
+        changed.then(|| (copy.id, copy.home_seq, Change::Snapshot { entry }))
     }
 
     /// A message is finished, durably. Returns its id where it has a file to be removed.

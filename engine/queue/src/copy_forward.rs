@@ -33,10 +33,11 @@ impl<D: Disk> Inner<D> {
             Err(_) => Err(Refusal::Failed),
         };
         let mut core = self.core.borrow_mut();
-        match copied {
-            Ok(()) => core.space.release_needs(number),
-            // Damage that hides a living message, a full disk: leave it for the next start.
-            Err(_) => core.space.leave_alone(number),
+        // Once is enough in any case. Damage that hides a living message, or a full disk, leaves the
+        // segment in use until the next start.
+        core.space.leave_alone(number);
+        if copied.is_ok() {
+            core.space.release_needs(number);
         }
     }
 
@@ -141,7 +142,8 @@ impl<D: Disk> Inner<D> {
         };
         match entry {
             Some(entry) if entry.slot != number && seq > entry.home_seq && said.insert(id) => {
-                self.record_about(id, entry.home_seq, &Change::snapshot(&entry));
+                let home_seq = entry.home_seq;
+                self.record_about(id, home_seq, &Change::Snapshot { entry: Box::new(entry) });
             }
             None if kept && said.insert(id) => {
                 self.record_about(id, home_seq, &Change::Delete { reason: Reason::Answered });

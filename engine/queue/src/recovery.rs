@@ -23,7 +23,7 @@ use crate::codec::{HEADER_BYTES, Kind, Record, u32_at, u64_at};
 use crate::committer::FOOTER_ENTRY_BYTES;
 use crate::corrupt::{self, Damage};
 use crate::disk::{CONTENT, Disk, ROOT};
-use crate::entry::Stored;
+use crate::entry::{Entry, Stored};
 use crate::error::{IndexError, OpenError};
 use crate::index::{self, Index};
 use crate::options::Options;
@@ -351,12 +351,33 @@ impl<D: Disk> Recovery<D> {
             return Ok(());
         };
         self.space.note_need(number, home_seq);
+        if let Change::Snapshot { entry } = change {
+            return self.restore(*entry, home_seq, record.seq);
+        }
         if let Some(entry) = self.store.apply(id, record.seq, &change)?
             && entry.is_finished()
         {
             let entry = entry.clone();
             self.space.count_out(&entry);
         }
+        Ok(())
+    }
+
+    /// Takes a message's state from a snapshot. Records before it may be gone, so what was put together
+    /// without it may be wrong: even that the message was finished.
+    fn restore(&mut self, entry: Entry, home_seq: u64, seq: u64) -> Result<(), OpenError> {
+        let before = self.store.get(entry.id)?;
+        if before.as_ref().is_some_and(|before| before.last_seq >= seq)
+            || !self.space.is_in(entry.slot, home_seq)
+        {
+            return Ok(());
+        }
+        if let Some(before) = &before {
+            self.space.count_out(before);
+        }
+        let entry = Entry { last_seq: seq, ..entry };
+        self.space.count_in(&entry);
+        self.store.insert(entry, false);
         Ok(())
     }
 
@@ -419,6 +440,7 @@ impl<D: Disk> Recovery<D> {
             work: Notify::new(),
             upkeep: Notify::new(),
             spare: Notify::new(),
+            spare_wanted: Notify::new(),
             closed: Notify::new(),
             open_transactions: Cell::new(0),
         });

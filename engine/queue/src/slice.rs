@@ -44,8 +44,10 @@ pub(crate) struct Inner<D: Disk> {
     pub(crate) work: Notify,
     /// Something was committed or finished, or space is wanted: upkeep looks again.
     pub(crate) upkeep: Notify,
-    /// A spare segment is there, or is wanted, or the slice failed.
+    /// A spare segment is there, or the slice failed.
     pub(crate) spare: Notify,
+    /// A spare segment is wanted, or the slice ended.
+    pub(crate) spare_wanted: Notify,
     /// The driver is done.
     pub(crate) closed: Notify,
     /// Between MAIL and the end of data.

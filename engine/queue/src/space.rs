@@ -183,7 +183,7 @@ impl<F> Space<F> {
         }
     }
 
-    /// A segment could not be copied forward: not again in this run.
+    /// A segment was copied forward, as far as that was possible: not again in this use of it.
     pub(crate) fn leave_alone(&mut self, number: u32) {
         self.left_alone.insert(number);
     }
@@ -192,6 +192,11 @@ impl<F> Space<F> {
     pub(crate) fn needs_of(&self, number: u32) -> Vec<u64> {
         let needs = self.slots.get(&number).into_iter().flat_map(|slot| &slot.needs);
         needs.copied().filter(|need| self.by_seq.contains_key(need)).collect()
+    }
+
+    /// Whether the segment in use with this number holds this record.
+    pub(crate) fn is_in(&self, number: u32, seq: u64) -> bool {
+        self.segment_of(seq).is_some_and(|first| self.by_seq.get(&first) == Some(&number))
     }
 
     /// Whether this record lies in a segment in use other than `number`.
@@ -226,6 +231,7 @@ impl<F> Space<F> {
         slot.messages = Vec::new();
         slot.dirty = true;
         self.spares.retain(|spare| *spare != head.slot);
+        self.left_alone.remove(&head.slot);
         self.by_seq.insert(head.first_seq, head.slot);
         self.current = Some(head.slot);
     }

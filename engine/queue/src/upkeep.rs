@@ -50,7 +50,7 @@ impl<D: Disk> Slice<D> {
         }
         inner.work.notify_one();
         inner.upkeep.notify_one();
-        inner.spare.notify_waiters();
+        inner.spare_wanted.notify_one();
         while !inner.core.borrow().closed {
             inner.closed.notified().await;
         }
@@ -121,13 +121,13 @@ impl<D: Disk> Inner<D> {
         core.closed = true;
         drop(core);
         self.closed.notify_waiters();
-        self.spare.notify_waiters();
+        self.spare_wanted.notify_one();
     }
 
     fn finish_failed(&self) {
         self.core.borrow_mut().closed = true;
         self.closed.notify_waiters();
-        self.spare.notify_waiters();
+        self.spare_wanted.notify_one();
     }
 
     /// Frees what can be freed, and copies living remainders forward.
@@ -138,9 +138,22 @@ impl<D: Disk> Inner<D> {
                 if core.ended.is_some() {
                     return;
                 }
-                core.space.reclaimable(core.store.applied_seq)
+                let lags = core.store.applied_seq < core.committed_seq;
+                match core.space.reclaimable(core.store.applied_seq) {
+                    None if lags && core.space.reclaimable(core.committed_seq).is_some() => None,
+                    None => break,
+                    freed => freed,
+                }
             };
-            let Some(number) = freed else { break };
+            let Some(number) = freed else {
+                // The index must know first that nothing of it is needed.
+                let before = self.core.borrow().store.applied_seq;
+                self.flush_index();
+                if self.core.borrow().store.applied_seq == before {
+                    break;
+                }
+                continue;
+            };
             if self.free(number).await.is_err() {
                 self.fail(Refusal::Failed);
                 return;
@@ -175,7 +188,7 @@ impl<D: Disk> Inner<D> {
     /// Keeps one segment ready, made ahead of need.
     async fn keep_spare(&self) {
         loop {
-            let ready = self.spare.notified();
+            let wanted_again = self.spare_wanted.notified();
             let (ended, wanted) = {
                 let core = self.core.borrow();
                 (core.ended.is_some(), core.space.spares.is_empty())
@@ -184,14 +197,14 @@ impl<D: Disk> Inner<D> {
                 return;
             }
             if !wanted {
-                ready.await;
+                wanted_again.await;
                 continue;
             }
             match self.make_spare(self.options.segment_bytes).await {
                 Ok(()) => self.core.borrow_mut().disk_full = false,
                 Err(_) => {
                     self.core.borrow_mut().disk_full = true;
-                    let _ = timeout(DISK_FULL_RETRY, ready).await;
+                    let _ = timeout(DISK_FULL_RETRY, wanted_again).await;
                 }
             }
         }
