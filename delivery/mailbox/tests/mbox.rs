@@ -116,7 +116,8 @@ fn hostile_mailboxes_are_deferred_and_nothing_is_written_anywhere() {
     rustix::fs::mknodat(rustix::fs::CWD, base.join("fifo"), fifo, mode, 0).unwrap();
     let before = names(base);
 
-    let refused: &[(&str, fn(&MailboxError) -> bool)] = &[
+    type Expected = fn(&MailboxError) -> bool;
+    let refused: &[(&str, Expected)] = &[
         ("link", |error| matches!(error, MailboxError::Symlink(_))),
         ("dangling", |error| matches!(error, MailboxError::Symlink(_))),
         ("loop/victim", |error| matches!(error, MailboxError::Symlink(_))),
