@@ -41,8 +41,8 @@ pub(super) fn push(out: &mut Vec<u8>, event: &Event<'_>, zone: &TimeZone, decima
         }
         Event::Policy(ref decision) => policy(out, decision),
         Event::Ended { cause, id: message, stage, content_bytes, client } => {
-            // Since 3.10 Postfix says NOQUEUE: here too. The tools that installed systems have look
-            // for the older form, and newer ones read both.
+            // Since 3.10 Postfix says NOQUEUE: here too. Patterns written before that expect the words
+            // right behind the prefix, so the older form stays.
             if let Some(message) = message {
                 id(out, message);
                 own(out, ": ");
