@@ -262,8 +262,9 @@ impl<D: Disk> Recovery<D> {
         let in_use: Vec<u32> = self.space.in_use().collect();
         let mut replayed = 0;
         for (at, &number) in in_use.iter().enumerate() {
-            let next_first = in_use.get(at + 1).and_then(|next| self.space.slots.get(next));
-            let next_first = next_first.map(|slot| slot.head.first_seq);
+            let first = |number| self.space.slots.get(number).map(|slot| slot.head.first_seq);
+            let next_first =
+                in_use[at..].iter().filter_map(first).find(|&next| Some(next) > first(&number));
             // All of it is in the index, if the next segment begins with what is, too.
             let applied = next_first.is_some_and(|first| first <= self.store.applied_seq + 1);
             if start == Start::Clean || (applied && matches!(start, Start::Replayed(_))) {
@@ -273,6 +274,7 @@ impl<D: Disk> Recovery<D> {
             }
             replayed += self.replay_segment(number).await?;
         }
+        self.space.reuse_empty();
         Ok(match start {
             Start::Replayed(_) => Start::Replayed(replayed),
             other => other,
@@ -301,7 +303,12 @@ impl<D: Disk> Recovery<D> {
                     let damage = corrupt::keep(&self.disk, damage, bytes).await;
                     self.damages.push(damage);
                 }
-                Found::Record { record, .. } if record.kind == Kind::Footer => {}
+                Found::Record { record, .. } if record.kind == Kind::Footer => {
+                    if let Some(slot) = self.space.slots.get_mut(&number) {
+                        slot.last_seq = slot.last_seq.max(record.seq - 1);
+                    }
+                    self.last_seq = self.last_seq.max(record.seq - 1);
+                }
                 Found::Record { offset, bytes, record } => {
                     if let Some(slot) = self.space.slots.get_mut(&number) {
                         slot.last_seq = slot.last_seq.max(record.seq);

@@ -116,8 +116,9 @@ impl<F> Slot<F> {
 /// All segments of a slice.
 pub(crate) struct Space<F> {
     pub(crate) slots: BTreeMap<u32, Slot<F>>,
-    /// Those in use, by their first sequence number.
-    by_seq: BTreeMap<u64, u32>,
+    /// First sequence number and number of those in use. Two can begin with the same record: where a
+    /// crash came between the head and the first batch, the next start begins another one with it.
+    by_seq: BTreeSet<(u64, u32)>,
     /// Ready to be used.
     pub(crate) spares: Vec<u32>,
     /// The one that is being written to.
@@ -131,7 +132,7 @@ impl<F> Space<F> {
     pub(crate) fn new() -> Self {
         Self {
             slots: BTreeMap::new(),
-            by_seq: BTreeMap::new(),
+            by_seq: BTreeSet::new(),
             spares: Vec::new(),
             current: None,
             unusable: BTreeSet::new(),
@@ -143,7 +144,7 @@ impl<F> Space<F> {
         let number = slot.head.slot;
         match slot.head.used {
             Use::InUse => {
-                self.by_seq.insert(slot.head.first_seq, number);
+                self.by_seq.insert((slot.head.first_seq, number));
             }
             Use::Free => self.spares.push(number),
         }
@@ -191,17 +192,17 @@ impl<F> Space<F> {
     /// First sequence numbers of the segments in use that this one needs.
     pub(crate) fn needs_of(&self, number: u32) -> Vec<u64> {
         let needs = self.slots.get(&number).into_iter().flat_map(|slot| &slot.needs);
-        needs.copied().filter(|need| self.by_seq.contains_key(need)).collect()
+        needs.copied().filter(|need| self.is_used(*need)).collect()
     }
 
     /// Whether the segment in use with this number holds this record.
     pub(crate) fn is_in(&self, number: u32, seq: u64) -> bool {
-        self.segment_of(seq).is_some_and(|first| self.by_seq.get(&first) == Some(&number))
+        self.segment_of(seq).is_some_and(|(_, holder)| holder == number)
     }
 
     /// Whether this record lies in a segment in use other than `number`.
     pub(crate) fn is_kept_elsewhere(&self, seq: u64, number: u32) -> bool {
-        self.segment_of(seq).is_some_and(|first| self.by_seq.get(&first) != Some(&number))
+        self.segment_of(seq).is_some_and(|(_, holder)| holder != number)
     }
 
     /// A number that no segment has.
@@ -212,7 +213,7 @@ impl<F> Space<F> {
 
     /// Numbers of the segments in use, oldest first.
     pub(crate) fn in_use(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
-        self.by_seq.values().copied()
+        self.by_seq.iter().map(|&(_, number)| number)
     }
 
     pub(crate) fn in_use_count(&self) -> usize {
@@ -232,31 +233,53 @@ impl<F> Space<F> {
         slot.dirty = true;
         self.spares.retain(|spare| *spare != head.slot);
         self.left_alone.remove(&head.slot);
-        self.by_seq.insert(head.first_seq, head.slot);
+        self.by_seq.insert((head.first_seq, head.slot));
         self.current = Some(head.slot);
     }
 
     /// A segment is free; its head says so already.
     pub(crate) fn end(&mut self, head: Head) {
         let Some(slot) = self.slots.get_mut(&head.slot) else { return };
-        self.by_seq.remove(&slot.head.first_seq);
+        self.by_seq.remove(&(slot.head.first_seq, head.slot));
         slot.head = head;
         slot.needs.clear();
         slot.dirty = true;
         self.spares.push(head.slot);
     }
 
-    /// The first sequence number of the segment in use that holds this record, if there is one.
-    fn segment_of(&self, seq: u64) -> Option<u64> {
-        let (first, slot) = self.by_seq.range(..=seq).next_back()?;
-        (seq <= self.slots.get(slot)?.last_seq).then_some(*first)
+    /// The segment in use that holds this record, if there is one: first sequence number and number.
+    fn segment_of(&self, seq: u64) -> Option<(u64, u32)> {
+        let begun = self.by_seq.range(..=(seq, u32::MAX)).rev();
+        let mut filled = begun.filter_map(|&(first_seq, number)| {
+            let last_seq = self.slots.get(&number)?.last_seq;
+            (last_seq >= first_seq).then_some((first_seq, number, last_seq))
+        });
+        let (first_seq, number, last_seq) = filled.next()?;
+        (seq <= last_seq).then_some((first_seq, number))
+    }
+
+    /// Whether a segment in use begins with this record.
+    fn is_used(&self, first_seq: u64) -> bool {
+        self.by_seq.range((first_seq, 0)..=(first_seq, u32::MAX)).next().is_some()
+    }
+
+    /// Segments that were begun but got no record before the crash are spares.
+    pub(crate) fn reuse_empty(&mut self) {
+        let (slots, spares) = (&self.slots, &mut self.spares);
+        self.by_seq.retain(|(first_seq, number)| {
+            let empty = slots.get(number).is_none_or(|slot| slot.last_seq < *first_seq);
+            if empty {
+                spares.push(*number);
+            }
+            !empty
+        });
     }
 
     /// Notes that `slot` holds a record about the message in the record `home_seq`.
     pub(crate) fn note_need(&mut self, slot: u32, home_seq: u64) {
-        let Some(need) = self.segment_of(home_seq) else { return };
-        if let Some(slot) = self.slots.get_mut(&slot)
-            && slot.head.first_seq != need
+        let Some((need, number)) = self.segment_of(home_seq) else { return };
+        if number != slot
+            && let Some(slot) = self.slots.get_mut(&slot)
         {
             slot.dirty |= slot.needs.insert(need);
         }
@@ -315,7 +338,7 @@ impl<F> Space<F> {
                     slot.live.messages == 0
                         && slot.indexed.messages == 0
                         && slot.last_seq <= applied_seq
-                        && !slot.needs.iter().any(|need| self.by_seq.contains_key(need))
+                        && !slot.needs.iter().any(|need| self.is_used(*need))
                 })
         })
     }
@@ -323,8 +346,8 @@ impl<F> Space<F> {
     /// The segment whose living remainder should be copied forward: the oldest that is mostly dead, once the
     /// segments take more than twice the room that the messages in them need.
     pub(crate) fn mostly_dead(&self) -> Option<u32> {
-        let closed = || self.by_seq.values().filter(|number| Some(**number) != self.current);
-        let slots = || closed().filter_map(|number| self.slots.get(number));
+        let closed = || self.in_use().filter(|number| Some(*number) != self.current);
+        let slots = || closed().filter_map(|number| self.slots.get(&number));
         let used: u64 = slots().map(|slot| slot.head.bytes).sum();
         let live: u64 = slots().map(|slot| slot.live.bytes).sum();
         if closed().count() < SEGMENTS_WORTH_COPYING || used < 2 * live {

@@ -1,0 +1,354 @@
+//! What the queue should hold, and a workload that tells it.
+//!
+//! For each message the model keeps every state it went through, and the first of them that may still be
+//! the one on disk. After a crash the queue must hold one of the states from there on.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use mail::{
+    Address, Client, Content, Envelope, Outcome, Protocol, QueueId, Recipient, Status, Time,
+    Verdict,
+};
+use queue::{Attempt, Driver, Notes, Options, Reason, Report, Slice, SliceError, Standing};
+
+use crate::sim::{Dice, SimDisk};
+
+pub const NOW: Time = Time(1_790_000_000_000_000);
+
+/// A message's state; `None` is gone.
+pub type Seen = Option<State>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub recipients: Vec<Recipient>,
+    pub standings: Vec<Standing>,
+    pub held: bool,
+    pub expired: bool,
+}
+
+pub struct Tracked {
+    pub content: Vec<u8>,
+    /// What it was and is; begins with `None`, before it was accepted.
+    pub states: Vec<Seen>,
+    /// All before this one are over, durably.
+    pub durable: usize,
+}
+
+#[derive(Default)]
+pub struct Model {
+    pub messages: BTreeMap<QueueId, Tracked>,
+}
+
+pub type Shared = Rc<RefCell<Model>>;
+
+impl Model {
+    /// All states of now are durable.
+    fn settle(&mut self, upto: &BTreeMap<QueueId, usize>) {
+        for (id, states) in upto {
+            let message = self.messages.get_mut(id).unwrap();
+            message.durable = message.durable.max(states - 1);
+        }
+    }
+
+    fn lengths(&self) -> BTreeMap<QueueId, usize> {
+        self.messages.iter().map(|(id, message)| (*id, message.states.len())).collect()
+    }
+
+    fn change(&mut self, id: QueueId, change: impl FnOnce(&mut State)) {
+        let message = self.messages.get_mut(&id).unwrap();
+        let mut state = message.states.last().unwrap().clone().unwrap();
+        change(&mut state);
+        let open = |s: &Standing| matches!(s, Standing::Pending { .. } | Standing::Failed(_));
+        let alive = state.standings.iter().any(open);
+        message.states.push(alive.then_some(state));
+    }
+
+    fn remove(&mut self, id: QueueId) {
+        self.messages.get_mut(&id).unwrap().states.push(None);
+    }
+
+    fn alive(&self) -> Vec<QueueId> {
+        let alive = self.messages.iter().filter(|(_, m)| m.states.last().unwrap().is_some());
+        alive.map(|(id, _)| *id).collect()
+    }
+}
+
+pub fn envelope(recipients: u64) -> Rc<Envelope> {
+    let address = |text: String| Address::parse(text.as_bytes()).unwrap();
+    let recipients = (0..recipients).map(|n| Recipient::new(address(format!("u{n}@mx.example"))));
+    Rc::new(Envelope {
+        sender: Some(address("sender@client.example".to_owned())),
+        recipients: recipients.collect(),
+        arrival: NOW,
+        client: Client {
+            name: "client.example".into(),
+            address: None,
+            helo: "client.example".into(),
+            protocol: Protocol::Esmtp,
+        },
+        body: mail::Body::SevenBit,
+        smtputf8: false,
+        ret: None,
+        envid: None,
+    })
+}
+
+pub fn new_state(envelope: &Envelope) -> State {
+    let pending = Standing::Pending { retry: envelope.arrival, last: None };
+    State {
+        recipients: envelope.recipients.clone(),
+        standings: vec![pending; envelope.recipients.len()],
+        held: false,
+        expired: false,
+    }
+}
+
+/// Small segments, so that a few messages are enough to roll, reuse and copy them.
+pub fn options(index: PathBuf, boot: u64) -> Options {
+    Options {
+        boot_id: format!("boot {boot}"),
+        segment_bytes: 64 << 10,
+        first_segment_bytes: 64 << 10,
+        record_bytes_max: 16 << 10,
+        batch_bytes: 16 << 10,
+        index_bytes_max: 16 << 20,
+        ..Options::new(0, &index)
+    }
+}
+
+/// One step of a workload. Returns once it is recorded, and for some steps once it is durable.
+pub async fn step(
+    slice: &Slice<SimDisk>,
+    model: &Shared,
+    dice: &mut Dice,
+) -> Result<(), SliceError> {
+    let alive = model.borrow().alive();
+    let choice = if alive.is_empty() { 0 } else { dice.roll(20) };
+    let pick = |dice: &mut Dice| alive[dice.roll(alive.len() as u64) as usize];
+    match choice {
+        0..=5 => accept(slice, model, dice).await?,
+        6 => accept_file(slice, model, dice).await?,
+        7 => {
+            let id = pick(dice);
+            slice.hold(id)?;
+            model.borrow_mut().change(id, |state| state.held = true);
+        }
+        8 => {
+            let id = pick(dice);
+            slice.release(id, NOW)?;
+            model.borrow_mut().change(id, |state| {
+                state.held = false;
+                retry_all(state, NOW);
+            });
+        }
+        9 => {
+            let (id, at) = (pick(dice), Time(NOW.0 + dice.roll(1000)));
+            slice.requeue(id, at)?;
+            model.borrow_mut().change(id, |state| retry_all(state, at));
+        }
+        10 => {
+            let id = pick(dice);
+            slice.expire(id, NOW)?;
+            model.borrow_mut().change(id, |state| {
+                state.expired = true;
+                retry_all(state, NOW);
+            });
+        }
+        11 => {
+            let id = pick(dice);
+            slice.delete(id, Reason::Deleted)?;
+            model.borrow_mut().remove(id);
+        }
+        12 => {
+            let upto = model.borrow().lengths();
+            slice.settled().await?;
+            model.borrow_mut().settle(&upto);
+        }
+        13 => {
+            // Long enough for the index to be brought up to date, and for upkeep.
+            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        }
+        _ => {
+            let id = pick(dice);
+            outcome(slice, model, dice, id)?;
+        }
+    }
+    Ok(())
+}
+
+fn retry_all(state: &mut State, at: Time) {
+    for standing in &mut state.standings {
+        if let Standing::Pending { retry, .. } = standing {
+            *retry = at;
+        }
+    }
+}
+
+async fn accept(slice: &Slice<SimDisk>, model: &Shared, dice: &mut Dice) -> Result<(), SliceError> {
+    let mut commits = Vec::new();
+    for _ in 0..=dice.roll(4) {
+        let id = slice.next_id(NOW);
+        let envelope = envelope(1 + dice.roll(3));
+        let content = content(dice, 6000);
+        let transaction = slice.begin();
+        let refused = dice.chance(10);
+        let appended = slice.append(id, &envelope, |sink| {
+            content.chunks(1000).for_each(|piece| sink.push(piece));
+            if refused { Err(()) } else { Ok(()) }
+        });
+        drop(transaction);
+        match appended {
+            Ok((_, commit)) => {
+                let states = vec![None, Some(new_state(&envelope))];
+                let tracked = Tracked { content, states, durable: 0 };
+                model.borrow_mut().messages.insert(id, tracked);
+                commits.push((id, commit));
+            }
+            Err(queue::AppendError::Content(())) => assert!(refused),
+            Err(queue::AppendError::Refused(refusal)) => return Err(refusal.into()),
+        }
+    }
+    for (id, commit) in commits {
+        commit.await?;
+        let mut model = model.borrow_mut();
+        let message = model.messages.get_mut(&id).unwrap();
+        message.durable = message.durable.max(1);
+    }
+    Ok(())
+}
+
+async fn accept_file(
+    slice: &Slice<SimDisk>,
+    model: &Shared,
+    dice: &mut Dice,
+) -> Result<(), SliceError> {
+    let id = slice.next_id(NOW);
+    let envelope = envelope(1 + dice.roll(3));
+    let content = content(dice, 6000);
+    let mut large = slice.stream(id).await?;
+    for piece in content.chunks(1500) {
+        large.write(piece.to_vec()).await?;
+    }
+    if dice.chance(20) {
+        large.abandon().await;
+        return Ok(());
+    }
+    let file = large.finish().await?;
+    let commit = slice.append_file(id, &envelope, file, Notes::default())?;
+    let states = vec![None, Some(new_state(&envelope))];
+    model.borrow_mut().messages.insert(id, Tracked { content, states, durable: 0 });
+    commit.await?;
+    let mut model = model.borrow_mut();
+    let message = model.messages.get_mut(&id).unwrap();
+    message.durable = message.durable.max(1);
+    Ok(())
+}
+
+fn outcome(
+    slice: &Slice<SimDisk>,
+    model: &Shared,
+    dice: &mut Dice,
+    id: QueueId,
+) -> Result<(), SliceError> {
+    let recipients = {
+        let model = model.borrow();
+        model.messages[&id].states.last().unwrap().as_ref().unwrap().recipients.len() as u64
+    };
+    let number = dice.roll(recipients) as u32;
+    let retry = Time(NOW.0 + 1_000_000 + dice.roll(1_000_000));
+    let text = format!("attempt {}", dice.roll(1000));
+    let attempt = |status| Box::new(Attempt { at: NOW, status, text: text.clone().into() });
+    let (outcome, standing, more) = match dice.roll(10) {
+        0..=5 => (Outcome::new(1, Status(2, 0, 0), &*text), Standing::Delivered, vec![]),
+        6 | 7 => {
+            let status = Status(4, 2, 2);
+            let standing = Standing::Pending { retry, last: Some(attempt(status)) };
+            (Outcome::new(1, status, &*text), standing, vec![])
+        }
+        8 => {
+            let status = Status(5, 1, 1);
+            (Outcome::new(1, status, &*text), Standing::Failed(attempt(status)), vec![])
+        }
+        _ => {
+            let to = Recipient::new(Address::parse(b"other@mx.example").unwrap());
+            let verdict = Verdict::Redirect(vec![to.clone()]);
+            let status = Status(2, 0, 0);
+            let outcome = Outcome { tag: 1, verdict, status, text: text.clone().into() };
+            (outcome, Standing::Redirected, vec![to])
+        }
+    };
+    slice.outcome(id, number, &outcome, NOW, retry)?;
+    model.borrow_mut().change(id, |state| {
+        state.standings[number as usize] = standing;
+        for to in more {
+            state.recipients.push(to);
+            state.standings.push(Standing::Pending { retry: NOW, last: None });
+        }
+    });
+    Ok(())
+}
+
+fn content(dice: &mut Dice, bytes_max: u64) -> Vec<u8> {
+    let len = dice.roll(bytes_max);
+    (0..len).map(|n| if n % 61 == 60 { b'\n' } else { b'a' + (dice.roll(26) as u8) }).collect()
+}
+
+pub async fn open(disk: &SimDisk, options: Options) -> (Slice<SimDisk>, Driver<SimDisk>, Report) {
+    let opened = Slice::open(disk.clone(), options).await.unwrap();
+    (opened.slice, opened.driver, opened.report)
+}
+
+/// The queue holds, for each message, a state that it may hold, and nothing that it may not. From then on
+/// that state is the one it has.
+pub async fn check(slice: &Slice<SimDisk>, disk: &SimDisk, model: &Shared, context: &str) {
+    let ids: Vec<QueueId> = model.borrow().messages.keys().copied().collect();
+    for id in ids {
+        let seen = match slice.load(id).await {
+            Ok(message) => {
+                let content = read_content(disk, id, message.place.lease().content);
+                let expected = &model.borrow().messages[&id].content;
+                assert!(content == *expected, "{context}: {id}: other content");
+                Some(State {
+                    recipients: message.envelope.recipients.clone(),
+                    standings: message.standings,
+                    held: message.held,
+                    expired: message.expired,
+                })
+            }
+            Err(SliceError::NoMessage(_)) => None,
+            Err(error) => panic!("{context}: {id}: {error}"),
+        };
+        let mut model = model.borrow_mut();
+        let message = model.messages.get_mut(&id).unwrap();
+        let possible = &message.states[message.durable..];
+        assert!(possible.contains(&seen), "{context}: {id} is {seen:#?}, not one of {possible:#?}");
+        message.states = vec![seen];
+        message.durable = 0;
+    }
+    let due = slice.due(Time(u64::MAX), usize::MAX).unwrap();
+    let mut alive = due.iter().map(|(_, id)| *id).collect::<Vec<_>>();
+    alive.sort();
+    let model = model.borrow();
+    let expected = model.messages.iter().filter(|(_, message)| {
+        message.states.last().unwrap().as_ref().is_some_and(|state| !state.held)
+    });
+    let expected: Vec<QueueId> = expected.map(|(id, _)| *id).collect();
+    assert_eq!(alive, expected, "{context}: what is due, each once");
+    for (_, id) in due {
+        slice.put_back(id).unwrap();
+    }
+}
+
+pub fn read_content(disk: &SimDisk, id: QueueId, content: Content) -> Vec<u8> {
+    match content {
+        Content::Segment { segment, offset, len, .. } => {
+            let bytes = disk.read_file(&format!("segment-{segment:08x}")).unwrap();
+            bytes[offset as usize..offset as usize + len as usize].to_vec()
+        }
+        Content::File { .. } => disk.read_file(&format!("content/{id}")).unwrap(),
+        Content::Arena { .. } => panic!("{id}: nothing is in memory after a start"),
+    }
+}
