@@ -155,7 +155,9 @@ impl Cleanup {
             if self.place == Place::LineStart {
                 self.begin_line(first, sink);
             }
-            let Some(lf) = memchr(b'\n', bytes) else {
+            // The decoder's pieces begin with the line ending before: no need to look for that one.
+            let lf = if first == b'\n' { Some(0) } else { memchr(b'\n', bytes) };
+            let Some(lf) = lf else {
                 self.gather(bytes);
                 return self.decide(sink);
             };
