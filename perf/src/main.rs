@@ -5,18 +5,24 @@
 
 mod accounting;
 mod compare;
+mod contender;
 mod failure;
 mod floor;
+mod idle;
 mod interrupt;
+mod latency;
 mod load;
 mod loop_device;
+mod mailboxes;
 mod minimal;
 mod progress;
 mod results;
 mod runtimes;
 mod server;
 mod sink;
+mod steady;
 mod strategies;
+mod subject;
 mod units;
 
 use std::path::PathBuf;
@@ -55,6 +61,12 @@ enum Measurement {
     Log(strategies::log::Options),
     /// Measures ringpost beside the floor and tuned peers.
     Compare(Box<compare::Options>),
+    /// Measures what idle sessions cost.
+    Idle(Box<idle::Options>),
+    /// Measures one message alone on an idle host.
+    Latency(Box<latency::Options>),
+    /// Measures the most one core can do.
+    Steady(Box<steady::Options>),
     #[command(hide = true)]
     ServeMinimal(runtimes::ServeOptions),
 }
@@ -80,6 +92,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Measurement::Maildir(options) => ("maildir", strategies::maildir::main(options)),
         Measurement::Log(options) => ("log", strategies::log::main(options)),
         Measurement::Compare(options) => ("compare", compare::main(options)),
+        Measurement::Idle(options) => ("idle", idle::main(options)),
+        Measurement::Latency(options) => ("latency", latency::main(options)),
+        Measurement::Steady(options) => ("steady", steady::main(options)),
         Measurement::ServeMinimal(options) => ("", runtimes::serve(options).map(said)),
     };
     match output? {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::accounting::cgroup::Cgroup;
-use crate::accounting::{Account, Cpu, Memory};
+use crate::accounting::{Account, Cpu};
 use crate::failure::{Doing, Failure, Result};
 
 /// A server that has not said that it is ready by now will not.
@@ -95,10 +95,6 @@ impl Server {
 
     pub(crate) fn cpu(&self) -> Cpu {
         self.account.cpu()
-    }
-
-    pub(crate) fn memory(&self) -> Memory {
-        self.account.memory()
     }
 
     /// Asks the server to stop and waits for it. An unclean stop is a finding, so it is an error.
@@ -220,7 +216,7 @@ mod tests {
         let command = shell("echo listening on 127.0.0.1:99; while :; do sleep 0.01; done");
         let server = Server::start(&command, Counting::Tree, None).unwrap();
         assert_eq!(server.address.port(), 99);
-        assert!(server.memory().rss_kib > 0);
+        assert!(server.account().memory().rss_kib > 0);
         server.stop().unwrap();
     }
 

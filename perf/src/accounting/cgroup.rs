@@ -62,7 +62,11 @@ impl Cgroup {
             Version::Two => cpu_stat(&read("cpu.stat")),
             Version::One => {
                 let seconds = |name: &str| read(name).trim().parse::<f64>().unwrap_or(0.0) / 1e9;
-                Cpu { user: seconds("cpuacct.usage_user"), system: seconds("cpuacct.usage_sys") }
+                exact(
+                    seconds("cpuacct.usage"),
+                    seconds("cpuacct.usage_user"),
+                    seconds("cpuacct.usage_sys"),
+                )
             }
         }
     }
@@ -89,6 +93,15 @@ fn hierarchy() -> Option<(PathBuf, Version)> {
     cpuacct.join("cgroup.procs").exists().then_some((cpuacct, Version::One))
 }
 
+/// Version 1 counts the total exactly, but samples user and system time at timer ticks: a server
+/// that works in bursts between ticks would seem to use next to nothing. So the samples only divide
+/// the total, as the kernel itself does for processes and for version 2.
+fn exact(total: f64, user_sampled: f64, system_sampled: f64) -> Cpu {
+    let sampled = user_sampled + system_sampled;
+    let user = if sampled > 0.0 { total * user_sampled / sampled } else { 0.0 };
+    Cpu { user, system: total - user }
+}
+
 fn cpu_stat(text: &str) -> Cpu {
     let seconds = |name: &str| {
         text.lines()
@@ -102,6 +115,12 @@ fn cpu_stat(text: &str) -> Cpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_divide_the_exact_total_and_never_replace_it() {
+        assert_eq!(exact(8.0, 1.0, 3.0), Cpu { user: 2.0, system: 6.0 });
+        assert_eq!(exact(8.0, 0.0, 0.0), Cpu { user: 0.0, system: 8.0 });
+    }
 
     #[test]
     fn version_two_counts_in_microseconds() {

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
-use super::contender::Contender;
-use super::mailboxes::Mailboxes;
-use super::workload::{SmtpSource, Workload};
+use super::workload::{Sent, SmtpSource, Workload};
 use crate::accounting::{Account, Memory, machine, process};
+use crate::contender::Contender;
 use crate::failure::Result;
 use crate::floor::available_cores;
+use crate::interrupt::Interrupt;
 use crate::load::record::Latency;
 use crate::loop_device::LoopDevice;
+use crate::mailboxes::Mailboxes;
 use crate::server::Server;
 
 /// Mail that stays out for this long is not coming.
@@ -62,13 +63,14 @@ pub(crate) struct Bench<'a> {
     pub(crate) mailboxes: Mailboxes,
     pub(crate) device: Option<&'a LoopDevice>,
     pub(crate) smtp_source: &'a SmtpSource,
+    pub(crate) interrupt: &'a Interrupt,
 }
 
 impl Bench<'_> {
     /// A short run that is not counted: processes start, caches fill, mailboxes come to be.
     pub(crate) fn warm_up(&self, workload: Workload, messages: u64) -> Result<()> {
-        workload.send(self.server.address, messages, self.smtp_source)?;
-        self.wait_for(messages);
+        self.send(workload, messages)?;
+        self.wait_for(messages)?;
         self.mailboxes.clear()
     }
 
@@ -84,8 +86,8 @@ impl Bench<'_> {
         let (started, started_at) = (Instant::now(), SystemTime::now());
 
         let (sent, peak) = sampled(self.server.account(), || {
-            let sent = workload.send(self.server.address, messages, self.smtp_source)?;
-            self.wait_for(sent.accepted);
+            let sent = self.send(workload, messages)?;
+            self.wait_for(sent.accepted)?;
             std::thread::sleep(SETTLE);
             Ok(sent)
         })?;
@@ -137,14 +139,19 @@ impl Bench<'_> {
         })
     }
 
+    fn send(&self, workload: Workload, messages: u64) -> Result<Sent> {
+        workload.send(self.server.address, messages, self.smtp_source, self.interrupt)
+    }
+
     /// Waits until so many files are there, or none has come for a while.
-    fn wait_for(&self, messages: u64) {
+    fn wait_for(&self, messages: u64) -> Result<()> {
         let (mut seen, mut moved) = (0, Instant::now());
         loop {
             let count = self.mailboxes.count();
             if count as u64 >= messages || moved.elapsed() > STALLED_MAX {
-                return;
+                return Ok(());
             }
+            self.interrupt.check()?;
             if count != seen {
                 (seen, moved) = (count, Instant::now());
             }

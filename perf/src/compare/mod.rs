@@ -4,8 +4,6 @@
 //! ext4; rounds go through all contenders, so that a slow minute of the machine meets all of them.
 //! A run counts when all its mail is in the Maildirs exactly once.
 
-mod contender;
-mod mailboxes;
 mod measure;
 mod plot;
 mod syscalls;
@@ -18,13 +16,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use self::contender::{Contender, Programs};
-use self::mailboxes::Mailboxes;
 use self::measure::{Bench, Row};
 use self::workload::{Client, SmtpSource, Workload};
+use crate::contender::{self, Contender, Programs};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::loop_device::{LoopDevice, is_root};
+use crate::mailboxes::Mailboxes;
 use crate::results::{self, Output};
 use crate::{progress, units};
 
@@ -144,13 +142,14 @@ pub(crate) fn main(options: &Options) -> Result<Output> {
     for run in 1..=options.runs {
         for contender in &contenders {
             let directory = base.join(contender.name());
-            let server = contender.start(&directory, &programs)?;
+            let server = contender.start(&directory, &programs, None)?;
             let bench = Bench {
                 contender: *contender,
                 server: &server,
                 mailboxes: Mailboxes::of(&directory),
                 device: device.as_ref(),
                 smtp_source: &smtp_source,
+                interrupt: &interrupt,
             };
             let messages =
                 if contender.is_peer() { options.messages } else { options.messages_own };
@@ -199,12 +198,7 @@ fn contenders(options: &Options) -> Result<Vec<Contender>> {
 }
 
 fn programs(options: &Options) -> Result<Programs> {
-    let ringpost = match &options.ringpost {
-        Some(path) => path.clone(),
-        None => {
-            std::env::current_exe().doing(|| "finding this program")?.with_file_name("ringpost")
-        }
-    };
+    let ringpost = contender::ringpost(options.ringpost.as_deref())?;
     if options.own.iter().any(|name| name == "ringpost") && !ringpost.exists() {
         return Err(Failure::new(format!(
             "{} is not there: cargo build --release first, or --ringpost, or --own floor",
@@ -224,6 +218,7 @@ fn programs(options: &Options) -> Result<Programs> {
         scripts: options.scripts.clone(),
         peers_root: options.peers_root.clone(),
         // smtp-source numbers its recipients by message.
+        queue_only: false,
         aliases: if uses_source { options.messages.max(options.messages_own) + 1 } else { 0 },
     })
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -16,8 +16,8 @@ use crate::failure::{Doing, Result};
 
 const TRACED: &str = "trace=fsync,fdatasync,syncfs,sync,sync_file_range,msync";
 
-/// How long strace gets to attach to every process.
-const ATTACH: Duration = Duration::from_millis(1500);
+/// How long strace may take to attach to every process.
+const ATTACH_MAX: Duration = Duration::from_secs(10);
 
 /// Calls per message by name.
 pub(crate) fn per_message(
@@ -29,7 +29,8 @@ pub(crate) fn per_message(
     let output = directory.join("strace.out");
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-e", TRACED, "-o"]).arg(&output);
-    for pid in bench.server.account().pids() {
+    let pids = bench.server.account().pids();
+    for pid in &pids {
         command.args(["-p", &pid.to_string()]);
     }
     let mut strace = command
@@ -38,7 +39,10 @@ pub(crate) fn per_message(
         .stderr(Stdio::null())
         .spawn()
         .doing(|| "starting strace")?;
-    std::thread::sleep(ATTACH);
+    let started = Instant::now();
+    while started.elapsed() < ATTACH_MAX && !pids.iter().all(|pid| is_traced(*pid)) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let sent = bench.warm_up(workload, messages);
     std::thread::sleep(Duration::from_millis(300));
     if let Some(pid) = Pid::from_raw(strace.id() as i32) {
@@ -49,6 +53,12 @@ pub(crate) fn per_message(
     let text = std::fs::read(&output).doing(|| format!("reading {}", output.display()))?;
     let counts = count(&String::from_utf8_lossy(&text));
     Ok(counts.into_iter().map(|(name, n)| (name, n as f64 / messages as f64)).collect())
+}
+
+/// Whether the process has a tracer, or is gone.
+fn is_traced(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    status.map_or(true, |text| !text.contains("TracerPid:\t0\n"))
 }
 
 /// Counts the calls in `PID name(...) = ...` lines; a resumed call was counted when it began.

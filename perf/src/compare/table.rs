@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::Findings;
-use super::contender::Contender;
 use super::measure::Row;
 use super::plot::{Chart, Group};
 use super::workload::Workload;
+use crate::contender::Contender;
 use crate::units::grouped;
 
 pub(crate) fn label(workload: Workload) -> String {

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::failure::{Doing, Failure, Result};
+use crate::interrupt::Interrupt;
 use crate::load::record::Latency;
 use crate::load::{self, Plan};
 
@@ -67,13 +68,14 @@ impl Workload {
         target: SocketAddr,
         messages: u64,
         smtp_source: &SmtpSource,
+        interrupt: &Interrupt,
     ) -> Result<Sent> {
-        let plan = Plan::standard(target, self.sessions, messages);
+        let plan = Plan::standard(target, self.sessions, messages).until(interrupt);
         match self.client {
             Client::PerfFresh => own(&plan),
             Client::PerfKept => own(&plan.kept()),
-            Client::SourceFresh => smtp_source.send(target, self.sessions, messages, false),
-            Client::SourceKept => smtp_source.send(target, self.sessions, messages, true),
+            Client::SourceFresh => smtp_source.send(&plan, messages, interrupt),
+            Client::SourceKept => smtp_source.send(&plan.kept(), messages, interrupt),
         }
     }
 }
@@ -109,15 +111,15 @@ impl SmtpSource {
         Self { program: "smtp-source".into(), libraries: None }
     }
 
-    fn send(&self, target: SocketAddr, sessions: usize, messages: u64, kept: bool) -> Result<Sent> {
+    fn send(&self, plan: &Plan, messages: u64, interrupt: &Interrupt) -> Result<Sent> {
         let mut command = Command::new(&self.program);
         command.args(["-4", "-C", "100", "-N", "-l", "4096", "-f", "sender@client.example"]);
         command.args(["-t", "u@test.example", "-M", "client.example"]);
-        command.args(["-m", &messages.to_string(), "-s", &sessions.to_string()]);
-        if kept {
+        command.args(["-m", &messages.to_string(), "-s", &plan.sessions.to_string()]);
+        if plan.messages_per_connection > 1 {
             command.arg("-d");
         }
-        command.arg(target.to_string());
+        command.arg(plan.target.to_string());
         if let Some(libraries) = &self.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
         }
@@ -131,9 +133,10 @@ impl SmtpSource {
         let status = loop {
             match child.try_wait().doing(|| "waiting for smtp-source")? {
                 Some(status) => break status,
-                None if started.elapsed() > SMTP_SOURCE_MAX => {
+                None if started.elapsed() > SMTP_SOURCE_MAX || interrupt.check().is_err() => {
                     let _ = child.kill();
                     let _ = child.wait();
+                    interrupt.check()?;
                     let limit = SMTP_SOURCE_MAX.as_secs();
                     return Err(Failure::new(format!("smtp-source was ended after {limit} s")));
                 }

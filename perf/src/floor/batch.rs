@@ -54,7 +54,8 @@ impl Batch {
         self.bytes.resize(self.start, 0);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.bytes.len() == self.start
     }
 

@@ -25,6 +25,7 @@ use self::message::{Recipients, Sizes};
 use self::pace::{Pace, Until};
 use self::record::{Latency, Record};
 use crate::failure::{Doing, Failure, Result};
+use crate::interrupt::Interrupt;
 use crate::{progress, units};
 
 #[derive(Debug, Clone, Args)]
@@ -93,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) pipelining: bool,
     pub(crate) threads: usize,
     pub(crate) source_addresses: u32,
+    /// Ends the run early, as a failure.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Plan {
@@ -110,7 +113,13 @@ impl Plan {
             pipelining: false,
             threads: 1,
             source_addresses: 1,
+            interrupt: Interrupt::default(),
         }
+    }
+
+    pub(crate) fn until(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = interrupt.clone();
+        self
     }
 
     pub(crate) fn kept(mut self) -> Self {
@@ -242,6 +251,7 @@ pub(crate) fn main(options: &Options) -> Result<()> {
         pipelining: options.pipelining,
         threads: options.threads.max(1),
         source_addresses: options.source_addresses,
+        interrupt: Interrupt::default(),
     };
     if plan.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
         return Err(Failure::new("--rate must be more than nothing"));
@@ -294,6 +304,9 @@ pub(crate) fn run(plan: &Plan, label: &str) -> Result<Report> {
             })
             .collect();
         progress::follow(label, plan.until, started, &shared.done, || {
+            if plan.interrupt.check().is_err() {
+                shared.stop.store(true, Ordering::Relaxed);
+            }
             finished.load(Ordering::Acquire) == threads as u64
         });
         workers
@@ -304,6 +317,7 @@ pub(crate) fn run(plan: &Plan, label: &str) -> Result<Report> {
             .collect()
     });
 
+    plan.interrupt.check()?;
     let mut record = Record::new();
     let (mut last_answer, mut cpu, mut busiest) = (started, 0.0, 0.0f64);
     for result in results {

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::failure::{Doing, Failure, Result};
 use crate::floor::{available_cores, pin};
+use crate::interrupt::Interrupt;
 use crate::load::{self, Plan};
 use crate::minimal::listen;
 use crate::progress;
@@ -126,6 +127,7 @@ pub(crate) fn main(options: &Options) -> Result<Output> {
     if let Some(missing) = runtimes.iter().find(|runtime| !runtime.is_built()) {
         return Err(Failure::new(format!("{} needs cargo --features glommio", missing.name())));
     }
+    let interrupt = Interrupt::watch()?;
     let server_core = separate_cores()?;
 
     let mut rows = Vec::new();
@@ -135,7 +137,7 @@ pub(crate) fn main(options: &Options) -> Result<Output> {
     for _ in 0..options.runs {
         for runtime in &runtimes {
             for style in STYLES {
-                rows.push(measure(*runtime, style, options, server_core)?);
+                rows.push(measure(*runtime, style, options, server_core, &interrupt)?);
                 bar.inc(1);
             }
         }
@@ -170,13 +172,19 @@ pub(crate) fn own_program() -> Result<Command> {
     Ok(Command::new(program))
 }
 
-fn measure(runtime: Runtime, style: Style, options: &Options, core: Option<usize>) -> Result<Row> {
+fn measure(
+    runtime: Runtime,
+    style: Style,
+    options: &Options,
+    core: Option<usize>,
+    interrupt: &Interrupt,
+) -> Result<Row> {
     let mut command = own_program()?;
     command.args(["serve-minimal", &runtime.name()]);
     let server = Server::start(&command, Counting::Tree, core)?;
     let messages = if style == Style::Fresh { options.messages / 3 } else { options.messages };
     let plan = |messages| {
-        let plan = Plan::standard(server.address, options.sessions, messages);
+        let plan = Plan::standard(server.address, options.sessions, messages).until(interrupt);
         match style {
             Style::Fresh => plan,
             Style::Kept => plan.kept(),

@@ -11,6 +11,7 @@ use super::{Row, process_cpu_seconds};
 use crate::failure::{Doing, Result};
 use crate::floor::batch::{BLOCK_BYTES, Batch, Token};
 use crate::floor::log::{Log, zero_written};
+use crate::interrupt::Interrupt;
 use crate::loop_device::LoopDevice;
 use crate::results::Output;
 use crate::{progress, units};
@@ -68,6 +69,7 @@ impl Strategy {
 
 /// `perf log`.
 pub(crate) fn main(options: &Options) -> Result<Output> {
+    let interrupt = Interrupt::watch()?;
     let device = match options.journal {
         Some(bytes) => Some(LoopDevice::make(&options.directory, bytes)?),
         None => None,
@@ -79,6 +81,7 @@ pub(crate) fn main(options: &Options) -> Result<Output> {
     for strategy in STRATEGIES {
         for batch in &options.batches {
             bar.set_message(format!("{}, batch {batch}", strategy.name()));
+            interrupt.check()?;
             rows.push(measure(&path, strategy, (*batch).max(1), options)?);
             std::fs::remove_file(&path).doing(|| format!("removing {}", path.display()))?;
         }

@@ -14,6 +14,7 @@ use super::ring_chain::RingChain;
 use super::{Row, process_cpu_seconds};
 use crate::failure::{Doing, Result};
 use crate::floor::delivery::{link_nameless, nameless};
+use crate::interrupt::Interrupt;
 use crate::loop_device::LoopDevice;
 use crate::results::Output;
 use crate::{progress, units};
@@ -89,6 +90,7 @@ pub(crate) struct Mailbox {
 
 /// `perf maildir`.
 pub(crate) fn main(options: &Options) -> Result<Output> {
+    let interrupt = Interrupt::watch()?;
     let device = match options.journal {
         Some(bytes) => Some(LoopDevice::make(&options.directory, bytes)?),
         None => None,
@@ -102,6 +104,7 @@ pub(crate) fn main(options: &Options) -> Result<Output> {
                 continue; // it knows no batches
             }
             bar.set_message(format!("{}, batch {batch}", strategy.name()));
+            interrupt.check()?;
             rows.push(measure(base, strategy, (*batch).max(1), options)?);
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct Programs {
     pub(crate) peers_root: PathBuf,
     /// Numbered recipients that smtp-source may use.
     pub(crate) aliases: u64,
+    /// The floor stops at the durable queue; ringpost does when its options say so.
+    pub(crate) queue_only: bool,
 }
 
 impl Contender {
@@ -53,12 +55,17 @@ impl Contender {
     }
 
     /// Starts it with an empty queue and empty mailboxes below `directory`, which must be new.
-    pub(crate) fn start(self, directory: &Path, programs: &Programs) -> Result<Server> {
+    pub(crate) fn start(
+        self,
+        directory: &Path,
+        programs: &Programs,
+        core: Option<usize>,
+    ) -> Result<Server> {
         std::fs::create_dir_all(directory).doing(|| format!("making {}", directory.display()))?;
         let command = self.command(directory, free_address()?, programs)?;
         let group = format!("perf-{}-{}", self.name(), std::process::id());
         let counting = if is_root() { Counting::Group(&group) } else { Counting::Tree };
-        Server::start(&command, counting, None)
+        Server::start(&command, counting, core)
     }
 
     fn command(self, directory: &Path, listen: SocketAddr, programs: &Programs) -> Result<Command> {
@@ -82,6 +89,9 @@ impl Contender {
             Self::Floor => {
                 command = own_program()?;
                 command.args(["floor", "--listen", &listen.to_string(), "--data"]).arg(directory);
+                if programs.queue_only {
+                    command.arg("--queue-only");
+                }
                 if let Some(shards) = programs.shards {
                     command.args(["--shards", &shards.to_string()]);
                 }
@@ -106,6 +116,16 @@ impl Contender {
                 .env("PEERS_ROOT", &programs.peers_root)),
         };
         told.map_or_else(|_| format!("{} (version unknown)", self.name()), |t| t.trim().to_owned())
+    }
+}
+
+/// The ringpost to measure: the one named, or the one beside this program.
+pub(crate) fn ringpost(named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => {
+            Ok(std::env::current_exe().doing(|| "finding this program")?.with_file_name("ringpost"))
+        }
     }
 }
 
@@ -184,6 +204,7 @@ mod tests {
             scripts: "peers".into(),
             peers_root: "root".into(),
             aliases: 0,
+            queue_only: false,
         };
         let listen = "127.0.0.1:99".parse().unwrap();
         let command = Contender::Ringpost.command(directory.path(), listen, &programs).unwrap();
