@@ -1,0 +1,438 @@
+//! What the queue does when the disk does not do its part.
+
+#[path = "sim/model.rs"]
+mod model;
+#[path = "sim/mod.rs"]
+mod sim;
+
+use std::future::Future;
+use std::path::Path;
+
+use mail::{Content, Outcome, QueueId, Status, Time};
+use model::{NOW, envelope, open, options, read_content};
+use queue::{AppendError, Cause, Commit, Options, Refusal, Slice, SliceError, Start};
+use sim::{Dice, SimDisk};
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    tokio::task::LocalSet::new().block_on(&runtime.unwrap(), work)
+}
+
+struct Life {
+    slice: Slice<SimDisk>,
+    driver: tokio::task::JoinHandle<()>,
+    report: queue::Report,
+}
+
+async fn start(disk: &SimDisk, index: &Path, boot: u64) -> Life {
+    start_with(disk, options(index.to_owned(), boot)).await
+}
+
+async fn start_with(disk: &SimDisk, options: Options) -> Life {
+    let (slice, driver, report) = open(disk, options).await;
+    Life { slice, driver: tokio::task::spawn_local(driver.run()), report }
+}
+
+impl Life {
+    async fn close(self) {
+        self.slice.close().await;
+        self.driver.await.unwrap();
+    }
+
+    async fn crash(self) {
+        self.driver.abort();
+        let _ = self.driver.await;
+    }
+}
+
+fn append(slice: &Slice<SimDisk>, content: &[u8]) -> Result<(QueueId, Commit), AppendError<()>> {
+    let id = slice.next_id(NOW);
+    let (_, commit) = slice.append(id, &envelope(1), |sink| {
+        sink.push(content);
+        Ok(())
+    })?;
+    Ok((id, commit))
+}
+
+async fn accept(slice: &Slice<SimDisk>, content: &[u8]) -> QueueId {
+    let (id, commit) = append(slice, content).unwrap();
+    commit.await.unwrap();
+    id
+}
+
+fn delivered() -> Outcome {
+    Outcome::new(0, Status(2, 0, 0), "delivered")
+}
+
+async fn settle() {
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
+#[test]
+fn a_failed_write_is_never_retried_and_the_slice_says_so_while_reads_go_on() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let before = accept(&life.slice, b"before\n").await;
+        settle().await;
+        disk.fail_after(1);
+        let (_, commit) = append(&life.slice, b"lost\n").unwrap();
+        let (_, waiting) = append(&life.slice, b"waits, too\n").unwrap();
+        assert_eq!(commit.await.unwrap_err(), Refusal::Failed);
+        assert_eq!(waiting.await.unwrap_err(), Refusal::Failed);
+        let written = disk.state.borrow().trace.len();
+        assert_eq!(life.slice.accepting(), Err(Refusal::Failed));
+        let refused = append(&life.slice, b"later\n").map(drop);
+        assert_eq!(refused, Err(AppendError::Refused(Refusal::Failed)));
+        let outcome = life.slice.outcome(before, 0, &delivered(), NOW, NOW);
+        assert!(matches!(outcome, Err(SliceError::Refused(Refusal::Failed))));
+        assert!(life.slice.load(before).await.is_ok());
+        settle().await;
+        assert_eq!(disk.state.borrow().trace.len(), written, "nothing more was written");
+        life.crash().await;
+
+        let life = start(&disk.after_kill(), index.path(), 0).await;
+        // Whoever was told 451 sends again; what of the failed write reached the disk may be there, too.
+        assert_eq!(life.slice.due(NOW, 9).unwrap().first(), Some(&(NOW, before)));
+    });
+}
+
+#[test]
+fn a_batch_whose_durable_write_reports_an_error_at_its_end_is_not_acknowledged() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        accept(&life.slice, b"first\n").await;
+        settle().await;
+        // The second point of a write is its completion: the bytes went out, the flush failed.
+        disk.fail_after(2);
+        let (_, commit) = append(&life.slice, b"unsure\n").unwrap();
+        assert_eq!(commit.await.unwrap_err(), Refusal::Failed);
+        assert_eq!(life.slice.accepting(), Err(Refusal::Failed));
+    });
+}
+
+#[test]
+fn content_whose_sync_fails_never_becomes_a_message() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        accept(&life.slice, b"first\n").await;
+        settle().await;
+        let id = life.slice.next_id(NOW);
+        let mut large = life.slice.stream(id).await.unwrap();
+        large.write(b"large\n".to_vec()).await.unwrap();
+        disk.fail_after(1);
+        let error = large.finish().await.unwrap_err();
+        assert!(error.to_string().starts_with("sync content/"), "{error}");
+        assert!(life.slice.accepting().is_ok(), "the log is not concerned");
+        life.close().await;
+        let life = start(&disk, index.path(), 0).await;
+        assert_eq!(life.report.orphans, 1);
+        assert_eq!(disk.read_file(&format!("content/{id}")), None);
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_new_mail_finishes_the_old_and_heals() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let first = accept(&life.slice, &[b'x'; 3000]).await;
+        disk.state.borrow_mut().full = true;
+        let mut ids = vec![first];
+        let refusal = loop {
+            match append(&life.slice, &[b'x'; 3000]) {
+                Ok((id, commit)) => {
+                    commit.await.unwrap();
+                    ids.push(id);
+                }
+                Err(refusal) => break refusal,
+            }
+            assert!(ids.len() < 1000, "a full disk takes mail without end");
+        };
+        assert_eq!(refusal, AppendError::Refused(Refusal::NoSpace));
+        assert_eq!(life.slice.accepting(), Err(Refusal::NoSpace));
+        for &id in &ids {
+            life.slice.outcome(id, 0, &delivered(), NOW, NOW).unwrap();
+        }
+        life.slice.settled().await.unwrap();
+        disk.state.borrow_mut().full = false;
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        assert_eq!(life.slice.accepting(), Ok(()));
+        let after = accept(&life.slice, b"again\n").await;
+        life.close().await;
+        let life = start(&disk.after_power_cut(&mut Dice(1)), index.path(), 1).await;
+        assert_eq!(life.slice.due(NOW, 9).unwrap(), [(NOW, after)]);
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_large_content_with_the_reason() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let mut large = life.slice.stream(life.slice.next_id(NOW)).await.unwrap();
+        disk.state.borrow_mut().full = true;
+        let refused = large.write(b"x".to_vec()).await;
+        assert!(matches!(refused, Err(SliceError::Refused(Refusal::NoSpace))));
+        large.abandon().await;
+        assert!(disk.names().iter().all(|name| !name.starts_with("content/")));
+    });
+}
+
+/// Three messages in one segment, in two batches; returns the offset of each record in the segment.
+async fn three(disk: &SimDisk, index: &Path) -> Vec<(QueueId, usize, usize)> {
+    let life = start(disk, index, 0).await;
+    let (a, first) = append(&life.slice, &[b'a'; 500]).unwrap();
+    let (b, second) = append(&life.slice, &[b'b'; 500]).unwrap();
+    first.await.unwrap();
+    second.await.unwrap();
+    let c = accept(&life.slice, &[b'c'; 500]).await;
+    let mut places = Vec::new();
+    for id in [a, b, c] {
+        let place = life.slice.load(id).await.unwrap().place.on_disk_content();
+        let Content::Segment { offset, len, .. } = place else { panic!("{place:?}") };
+        places.push((id, offset as usize, len as usize));
+    }
+    life.crash().await;
+    places
+}
+
+#[test]
+fn a_damaged_record_costs_that_record_only_and_is_kept_and_reported() {
+    // Any byte of the first two messages, from the first's content to the second's: headers,
+    // envelopes, contents. Both lie in the first batch, so what follows shows that they were written.
+    let places = run(async {
+        let disk = SimDisk::new();
+        three(&disk, scratch().path()).await
+    });
+    let (from, to) = (places[0].1, places[1].1 + places[1].2);
+    for at in (from..to).step_by(7) {
+        run(async {
+            let (disk, index) = (SimDisk::new(), scratch());
+            let places = three(&disk, index.path()).await;
+            let disk = disk.after_power_cut(&mut Dice(1));
+            disk.change_file("segment-00000001", |bytes| bytes[at] ^= 0x40);
+            let life = start(&disk, index.path(), 1).await;
+            assert_eq!(life.report.start, Start::Rebuilt(Cause::PowerCut));
+            let [damage] = &life.report.damages[..] else { panic!("{:?}", life.report) };
+            let kept = damage.kept.clone().unwrap();
+            assert!(disk.read_file(&kept).is_some_and(|bytes| bytes.len() >= 500), "{kept}");
+            let alive = life.slice.due(NOW, 9).unwrap();
+            let padded_end = (places[0].1 + places[0].2).next_multiple_of(8);
+            let lost = if at < padded_end { 0 } else { 1 };
+            let expected = [0, 1, 2].into_iter().filter(|n| *n != lost).map(|n| places[n].0);
+            let alive: Vec<QueueId> = alive.into_iter().map(|(_, id)| id).collect();
+            assert_eq!(alive, expected.collect::<Vec<_>>(), "byte {at}");
+        });
+    }
+}
+
+#[test]
+fn damage_that_the_index_does_not_know_of_is_found_when_the_message_is_loaded() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let places = three(&disk, index.path()).await;
+        let disk = disk.after_kill();
+        let life = start(&disk, index.path(), 0).await;
+        let (id, offset, _) = places[1];
+        disk.change_file("segment-00000001", |bytes| bytes[offset + 7] ^= 1);
+        let Err(SliceError::Corrupt { kept, .. }) = life.slice.load(id).await else {
+            panic!("{id} is damaged")
+        };
+        assert_eq!(kept, format!("corrupt/{id}"));
+        let bytes = disk.read_file(&kept).unwrap();
+        assert!(bytes.windows(400).any(|window| window == [b'b'; 400]));
+        assert!(matches!(life.slice.load(id).await, Err(SliceError::NoMessage(_))));
+        for other in [places[0].0, places[2].0] {
+            assert!(life.slice.load(other).await.is_ok());
+        }
+    });
+}
+
+#[test]
+fn a_read_error_defers_and_does_not_condemn() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let id = three(&disk, index.path()).await[0].0;
+        let disk = disk.after_kill();
+        let life = start(&disk, index.path(), 0).await;
+        disk.state.borrow_mut().unreadable = Some("segment-00000001".to_owned());
+        assert!(matches!(life.slice.load(id).await, Err(SliceError::Io { .. })));
+        disk.state.borrow_mut().unreadable = None;
+        assert!(life.slice.load(id).await.is_ok());
+    });
+}
+
+#[test]
+fn large_content_that_was_changed_is_set_aside() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let id = life.slice.next_id(NOW);
+        let mut large = life.slice.stream(id).await.unwrap();
+        large.write(vec![b'x'; 5000]).await.unwrap();
+        let file = large.finish().await.unwrap();
+        let commit = life.slice.append_file(id, &envelope(1), file, queue::Notes::default());
+        commit.unwrap().await.unwrap();
+        let message = life.slice.load(id).await.unwrap();
+        assert_eq!(message.place.lease().content, Content::File { len: 5000 });
+        disk.change_file(&format!("content/{id}"), |bytes| bytes[4000] = b'y');
+        assert!(matches!(life.slice.load(id).await, Err(SliceError::Corrupt { .. })));
+        assert_eq!(disk.read_file(&format!("corrupt/{id}")).unwrap().len(), 5000);
+    });
+}
+
+#[test]
+fn a_missing_damaged_or_foreign_index_is_made_anew() {
+    let cut = |index: &Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(index.join("data.mdb")).unwrap();
+        file.set_len(8192).unwrap();
+    };
+    let noise = |index: &Path| std::fs::write(index.join("data.mdb"), [0x5a; 65536]).unwrap();
+    let missing = |index: &Path| std::fs::remove_dir_all(index).unwrap();
+    let foreign = |index: &Path| {
+        run(async {
+            let (disk, other) = (SimDisk::new(), scratch());
+            disk.state.borrow_mut().set_drawn(77);
+            let life = start(&disk, other.path(), 0).await;
+            accept(&life.slice, b"of another queue\n").await;
+            life.close().await;
+            std::fs::copy(other.path().join("index/data.mdb"), index.join("data.mdb")).unwrap();
+        });
+    };
+    let spoil: [(&str, &dyn Fn(&Path)); 4] =
+        [("cut", &cut), ("noise", &noise), ("missing", &missing), ("foreign", &foreign)];
+    for (name, spoil) in spoil {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let places = run(three(&disk, index.path()));
+        spoil(&index.path().join("index"));
+        run(async {
+            let disk = disk.after_kill();
+            let life = start(&disk, index.path(), 0).await;
+            assert!(matches!(life.report.start, Start::Rebuilt(_)), "{name}: {:?}", life.report);
+            let due: Vec<_> = life.slice.due(NOW, 9).unwrap().into_iter().map(|d| d.1).collect();
+            assert_eq!(due, places.iter().map(|place| place.0).collect::<Vec<_>>(), "{name}");
+            let content = life.slice.load(places[1].0).await.unwrap().place.lease().content;
+            assert_eq!(read_content(&disk, places[1].0, content), [b'b'; 500], "{name}");
+        });
+    }
+}
+
+#[test]
+fn a_message_that_the_decoder_refuses_leaves_nothing_behind() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let id = life.slice.next_id(NOW);
+        let refused = life.slice.append(id, &envelope(1), |sink| {
+            sink.push(b"half a mess");
+            Err::<(), _>("too many hops")
+        });
+        assert_eq!(refused.map(drop), Err(AppendError::Content("too many hops")));
+        settle().await;
+        assert!(!disk.state.borrow().trace.iter().any(|line| line.starts_with("write")));
+        assert!(matches!(life.slice.load(id).await, Err(SliceError::NoMessage(_))));
+    });
+}
+
+#[test]
+fn a_record_that_is_too_large_is_refused_and_the_batch_goes_on() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let (before, commit) = append(&life.slice, b"before\n").unwrap();
+        let refused = append(&life.slice, &vec![b'x'; 20 << 10]).map(drop);
+        assert_eq!(refused, Err(AppendError::Refused(Refusal::TooLarge)));
+        let after = accept(&life.slice, &vec![b'x'; 14 << 10]).await;
+        commit.await.unwrap();
+        for id in [before, after] {
+            assert!(life.slice.load(id).await.is_ok());
+        }
+    });
+}
+
+#[test]
+fn without_memory_untried_messages_are_read_from_their_segment() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        disk.limit_memory(64 << 10);
+        let life = start(&disk, index.path(), 0).await;
+        let (first, commit) = append(&life.slice, &[b'1'; 2000]).unwrap();
+        let place = commit.await.unwrap().place;
+        let lease = place.lease();
+        assert!(matches!(lease.content, Content::Arena { .. }));
+        drop(lease);
+        for _ in 0..40 {
+            accept(&life.slice, &[b'x'; 2000]).await;
+        }
+        let content = place.lease().content;
+        assert!(matches!(content, Content::Segment { .. }), "{content:?}");
+        assert_eq!(read_content(&disk, first, content), [b'1'; 2000]);
+    });
+}
+
+#[test]
+fn hundred_sessions_share_their_writes_and_a_lone_message_waits_for_nobody() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        accept(&life.slice, b"alone\n").await;
+        assert_eq!(life.slice.counters().batches, 1);
+        let sessions: Vec<_> = (0..100)
+            .map(|_| {
+                let slice = life.slice.clone();
+                tokio::task::spawn_local(async move {
+                    for _ in 0..20 {
+                        let transaction = slice.begin();
+                        tokio::task::yield_now().await;
+                        let (_, commit) = append(&slice, b"one of many\n").unwrap();
+                        drop(transaction);
+                        commit.await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for session in sessions {
+            session.await.unwrap();
+        }
+        let counters = life.slice.counters();
+        assert_eq!(counters.messages, 2001);
+        assert!(counters.batches <= 2000 / 20, "{counters:?}: more than 0.05 writes a message");
+    });
+}
+
+#[test]
+fn a_clean_stop_is_believed_by_any_boot() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let id = accept(&life.slice, b"kept\n").await;
+        life.close().await;
+        let life = start(&disk.after_power_cut(&mut Dice(3)), index.path(), 9).await;
+        assert_eq!(life.report.start, Start::Clean);
+        assert_eq!(life.slice.due(Time(u64::MAX), 9).unwrap(), [(NOW, id)]);
+        let next = life.slice.next_id(Time(0));
+        assert!(next > id, "ids grow although the clock went back");
+    });
+}
+
+#[test]
+fn without_a_name_for_the_boot_a_crash_means_a_new_index() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let nameless = || Options { boot_id: String::new(), ..options(index.path().into(), 0) };
+        let life = start_with(&disk, nameless()).await;
+        accept(&life.slice, b"kept\n").await;
+        life.crash().await;
+        let life = start_with(&disk.after_kill(), nameless()).await;
+        assert_eq!(life.report.start, Start::Rebuilt(Cause::PowerCut));
+        assert_eq!(life.slice.due(NOW, 9).unwrap().len(), 1);
+    });
+}
