@@ -8,7 +8,6 @@
 
 mod delivered_to;
 mod resolve;
-mod template;
 mod virtual_agent;
 
 pub use virtual_agent::{Rights, VirtualAgent};

@@ -8,8 +8,6 @@ use mail::{Address, Outcome, Status};
 use mailbox::Owner;
 use table::{Answer, MapList, Trouble, order};
 
-use crate::template::{self, NoPath};
-
 /// Where to deliver, and with whose rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -87,14 +85,9 @@ pub(crate) fn folded(address: &Address) -> String {
 
 fn path(config: &Mailbox, address: &Address, user: &str) -> Result<String, Unresolved> {
     let unknown = || Unresolved::Unknown { user: user.to_owned() };
-    let template = &*config.virtual_mailbox_template;
+    let template = &config.virtual_mailbox_template;
     if config.virtual_mailbox_maps.is_empty() && !template.is_empty() {
-        return template::expand(template, address, &config.recipient_delimiter).map_err(
-            |no_path| match no_path {
-                NoPath::Unknown => unknown(),
-                NoPath::Template(why) => Unresolved::Configuration(why),
-            },
-        );
+        return template.path(address, &config.recipient_delimiter).map_err(|_| unknown());
     }
     let path = find(config, &config.virtual_mailbox_maps, user)?.ok_or_else(unknown)?;
     // Postfix looks for the same (src/virtual/mailbox.c): `$1` in a pattern table may be anything.

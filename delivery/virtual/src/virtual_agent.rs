@@ -8,7 +8,7 @@ use config::Snapshot;
 use mail::{Job, Outcome, Status, Time};
 use mailbox::{
     Creation, Host, Identity, InUse, Letter, LockTimes, Locking, MailboxError, MaildirSettings,
-    Maildirs, MboxSettings, Mboxes, Sync, Text,
+    Maildirs, MboxSettings, Mboxes, SyncMode, Text,
 };
 
 use crate::delivered_to::is_loop;
@@ -56,8 +56,8 @@ impl VirtualAgent {
             host: Host::new(&config.site.myhostname),
             limit_bytes: mailbox.virtual_mailbox_limit,
             sync: match mailbox.mailbox_sync {
-                config::MailboxSync::Batch => Sync::Batch,
-                config::MailboxSync::File => Sync::File,
+                config::MailboxSync::Batch => SyncMode::Batch,
+                config::MailboxSync::File => SyncMode::File,
             },
             creation: Creation::Auto,
         });

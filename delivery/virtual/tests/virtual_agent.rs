@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Answer, Attempt, Contents, Deliver};
+use agent::{Answer, Attempt, Contents, Deliver, Link};
 use config::{Machine, Snapshot, Sources};
 use mail::{Address, Content, Job, Outcome, QueueId, Recipient, Time, Verdict};
 use mailbox::InUse;
@@ -239,4 +239,78 @@ fn content_that_cannot_be_read_defers() {
         let expected = "4.3.0 error reading message: content lies outside the shared arena";
         assert_eq!(said(outcome), expected);
     }
+}
+
+/// Delivers, and dies before it can say so.
+struct DiesAfterDelivery(VirtualAgent);
+
+impl Deliver for DiesAfterDelivery {
+    fn deliver(&mut self, batch: &[Attempt], contents: &mut Contents) -> Vec<Answer> {
+        self.0.deliver(batch, contents);
+        std::panic::resume_unwind(Box::new("killed"))
+    }
+}
+
+struct NoFiles;
+
+impl agent::Sources for NoFiles {
+    fn segment(&self, _: u8, _: u64) -> std::io::Result<OwnedFd> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+
+    fn file(&self, _: QueueId) -> std::io::Result<OwnedFd> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+#[test]
+fn an_agent_that_dies_between_delivery_and_outcome_does_not_make_a_second_copy() {
+    let base = tempfile::tempdir().unwrap();
+    let config = config(base.path(), "virtual_mailbox_template = %u/\n");
+    let new = base.path().join("alice/new");
+    let arena = Arena::new(4096).unwrap();
+    let mut block = arena.alloc(TEXT.len()).unwrap();
+    block[..TEXT.len()].copy_from_slice(TEXT);
+    let open = |socket| {
+        let shown = Some((arena.fd(), arena.len() as u64));
+        Link::open(socket, shown, Box::new(NoFiles)).unwrap()
+    };
+    let make = |config: &Arc<Snapshot>| {
+        VirtualAgent::new(Arc::clone(config), Rights::Own, InUse::new()).unwrap()
+    };
+
+    let options = ring::Options { backend: ring::Backend::Epoll, core: None };
+    let main = async {
+        let (ours, theirs) = agent::pair().unwrap();
+        let dying = std::thread::spawn({
+            let config = Arc::clone(&config);
+            move || agent::serve(theirs, &mut DiesAfterDelivery(make(&config)))
+        });
+        let link = open(ours);
+        link.submit(attempt(1, "alice@example.com").job);
+        let gone = link.next().await.unwrap_err();
+        assert!(dying.join().is_err());
+        assert_eq!(gone.jobs.len(), 1);
+        assert!(gone.jobs[0].seen_before);
+        let delivered = fs::read_dir(&new).unwrap().next().unwrap().unwrap().file_name();
+        let read = format!("{}:2,S", delivered.to_str().unwrap());
+        fs::rename(new.join(&delivered), base.path().join("alice/cur").join(read)).unwrap();
+
+        let (ours, theirs) = agent::pair().unwrap();
+        let agent = std::thread::spawn({
+            let config = Arc::clone(&config);
+            move || agent::serve(theirs, &mut make(&config))
+        });
+        let link = open(ours);
+        for job in gone.jobs {
+            link.submit(job);
+        }
+        let outcomes = link.next().await.unwrap();
+        assert_eq!(said(&outcomes[0]), "2.0.0 delivered to maildir");
+        drop(link);
+        agent.join().unwrap().unwrap();
+    };
+    ring::run(options, main).unwrap();
+    assert_eq!(count(&new), 0);
+    assert_eq!(count(base.path().join("alice/cur")), 1);
 }

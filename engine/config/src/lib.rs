@@ -10,6 +10,7 @@
 
 mod nearest;
 mod params;
+mod path_template;
 mod print;
 mod problem;
 mod reader;
@@ -22,6 +23,7 @@ mod tests;
 mod typed;
 
 pub use params::{Content, Log, Mailbox, Queue, Site, Smtpd, rows};
+pub use path_template::{NoMailbox, PathTemplate};
 pub use print::{Printed, markdown};
 pub use problem::{Problem, Severity};
 pub use reader::Reader;
@@ -30,6 +32,5 @@ pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use source::{Machine, Origin, Sources};
 pub use typed::{
-    BareNewline, Level, List, Listen, Locks, MailboxSync, NetworksStyle, PathTemplate, ReplyCode,
-    Stress, Typed,
+    BareNewline, Level, List, Listen, Locks, MailboxSync, NetworksStyle, ReplyCode, Stress, Typed,
 };

@@ -21,7 +21,7 @@ pub trait Typed: Sized {
 }
 
 /// A type whose text alone decides.
-trait FromText: Sized {
+pub(crate) trait FromText: Sized {
     const KIND: &'static str;
 
     /// The error is what is allowed.
@@ -190,45 +190,6 @@ impl FromText for Listen {
         list.filter(|list| !list.is_empty())
             .map(Self)
             .ok_or_else(|| "address:port, [address]:port or port, one or more".to_owned())
-    }
-}
-
-/// A path below some directory, made from an address: `%d/%u/`.
-#[derive(Clone, Debug, std::default::Default, PartialEq, Eq)]
-pub struct PathTemplate(Box<str>);
-
-impl Deref for PathTemplate {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromText for PathTemplate {
-    const KIND: &'static str = "path with %d and %u";
-
-    /// Everything that could lead out of the directory is refused here, once, not at each message.
-    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
-        let mut after_percent = text.split('%').skip(1);
-        let mut letters_known = true;
-        while let Some(piece) = after_percent.next() {
-            match piece.chars().next() {
-                Some('d' | 'u') => {}
-                // `%%`: the piece between the two is empty, and the next one is plain text.
-                None => letters_known &= after_percent.next().is_some(),
-                Some(_) => letters_known = false,
-            }
-        }
-        let stays_below = !text.starts_with('/')
-            && text.split('/').all(|name| name != ".." && name != ".")
-            && !text.chars().any(char::is_control);
-        if letters_known && stays_below {
-            Ok(Self(text.into()))
-        } else {
-            Err("a path that does not start with / and has no .. in it, made of text, %d, %u and %%"
-                .to_owned())
-        }
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn recipient(recipient: &Address, settings: &Snapshot) -> Verdict {
             false => {
                 let (template, delimiters) =
                     (&mailbox.virtual_mailbox_template, &mailbox.recipient_delimiter);
-                match mail::mailbox_path(template, address, delimiters) {
+                match template.path(address, delimiters) {
                     Ok(_) => Verdict::Accept,
                     Err(_) => unknown_user(recipient, settings),
                 }

@@ -16,6 +16,9 @@ use crate::store::Spool;
 
 /// What a session that waits for a command keeps for it, in bytes.
 const IDLE_INPUT_BYTES: usize = 256;
+/// Replies that are gathered before they are sent, in bytes: a client that sends command after command
+/// without reading has to read at some point.
+const REPLIES_BYTES_MAX: usize = 8 * 1024;
 /// What it reads at a time once a client sends more than that, in bytes.
 const BUSY_INPUT_BYTES: usize = 4096;
 
@@ -152,6 +155,9 @@ impl Session {
             self.input_start += consumed;
             if let Some(output) = output {
                 self.keep_in_step();
+                if self.turn.replies.len() > REPLIES_BYTES_MAX && self.flush().await.is_err() {
+                    return self.lost(None);
+                }
                 return output;
             }
             // Everything that the client has said is answered: with one send, however much it was

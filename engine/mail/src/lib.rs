@@ -9,7 +9,6 @@ mod job;
 pub mod log;
 mod sink;
 mod status;
-mod template;
 mod time;
 
 pub use address::{ADDRESS_BYTES_MAX, Address, AddressError};
@@ -18,5 +17,4 @@ pub use id::{IdSource, QueueId, QueueIdError};
 pub use job::{Content, Job, Outcome, Verdict};
 pub use sink::Sink;
 pub use status::Status;
-pub use template::{UnsafeName, mailbox_path};
 pub use time::Time;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use table::{MapList, MatchList};
 
+use crate::path_template::PathTemplate;
 use crate::row::params;
-use crate::typed::{Locks, MailboxSync, PathTemplate};
+use crate::typed::{Locks, MailboxSync};
 
 params! {
     /// Mailboxes of virtual domains.
