@@ -1,8 +1,9 @@
 //! How fast Maildir files become durable on a given file system, and what they cost.
 //!
-//! `cargo run --release -p mailbox --example maildir_rate -- DIR [FILES [BYTES [MAILBOXES]]]`
+//! `cargo run --release -p mailbox --example maildir_rate -- DIR [FILES [BYTES [MAILBOXES [BATCH [UID]]]]]`
 //!
-//! Prints, for each way of creating and each size of batch, files per second and the CPU time of the
+//! With `BATCH` other than 0, only that size of batch is tried; with `UID`, as root, the files are
+//! written as that user and, every other one, as the next. Prints, for each way of creating and each size of batch, files per second and the CPU time of the
 //! delivering thread per file (the kernel's journal threads are not counted). `DIR` should be on a
 //! file system with a journal; what is written there stays there.
 
@@ -10,38 +11,43 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mail::{Address, Content, IdSource, Job, Recipient, Time};
-use mailbox::{Creation, Host, Identity, Letter, MaildirSettings, Maildirs, Sync, Text};
+use mailbox::{Creation, Host, Identity, Letter, MaildirSettings, Maildirs, Owner, SyncMode, Text};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let Some(base) = arguments.next().map(PathBuf::from) else {
-        eprintln!("usage: maildir_rate DIR [FILES [BYTES [MAILBOXES]]]");
+        eprintln!("usage: maildir_rate DIR [FILES [BYTES [MAILBOXES [BATCH [UID]]]]]");
         std::process::exit(64);
     };
     let mut number = |default| arguments.next().and_then(|n| n.parse().ok()).unwrap_or(default);
     let (files, bytes, mailboxes) = (number(20_000), number(4096), number(1000));
+    let (only_batch, uid) = (number(0), u32::try_from(number(0)).unwrap_or(0));
     let text = text(bytes);
 
     println!("{:>9} {:>6} {:>6} {:>10} {:>8}", "creation", "sync", "batch", "files/s", "CPU us");
     let mut run = 0;
     for creation in [Creation::Unnamed, Creation::Renamed] {
         for (sync, batch) in [
-            (Sync::File, 1),
-            (Sync::Batch, 2),
-            (Sync::File, 2),
-            (Sync::Batch, 3),
-            (Sync::File, 3),
-            (Sync::Batch, 4),
-            (Sync::File, 4),
-            (Sync::Batch, 8),
-            (Sync::File, 8),
-            (Sync::Batch, 64),
-            (Sync::Batch, 256),
+            (SyncMode::File, 1),
+            (SyncMode::Batch, 2),
+            (SyncMode::File, 2),
+            (SyncMode::Batch, 3),
+            (SyncMode::File, 3),
+            (SyncMode::Batch, 4),
+            (SyncMode::File, 4),
+            (SyncMode::Batch, 8),
+            (SyncMode::File, 8),
+            (SyncMode::Batch, 64),
+            (SyncMode::Batch, 256),
         ] {
+            if only_batch != 0 && batch != only_batch {
+                continue;
+            }
             run += 1;
             let base = base.join(format!("{}-{run}", std::process::id()));
             let files = if batch < 64 { files / 10 } else { files };
-            let case = Case { base: &base, creation, sync, batch, files, mailboxes, text: &text };
+            let case =
+                Case { base: &base, creation, sync, batch, files, mailboxes, text: &text, uid };
             let (per_second, cpu_us) = case.measure();
             println!(
                 "{:>9} {:>6} {batch:>6} {per_second:>10.0} {cpu_us:>8.1}",
@@ -55,11 +61,13 @@ fn main() {
 struct Case<'a> {
     base: &'a Path,
     creation: Creation,
-    sync: Sync,
+    sync: SyncMode,
     batch: usize,
     files: usize,
     mailboxes: usize,
     text: &'a [u8],
+    /// 0 for the process's own user.
+    uid: u32,
 }
 
 impl Case<'_> {
@@ -80,15 +88,26 @@ impl Case<'_> {
                 std::fs::create_dir_all(self.base.join(path).join(part)).expect("mailboxes");
             }
         }
+        for (n, path) in paths.iter().enumerate().filter(|_| self.uid > 0) {
+            for part in ["", "tmp", "new", "cur"] {
+                let owner = self.owner(n).map(|owner| owner.uid);
+                let dir = self.base.join(path).join(part);
+                std::os::unix::fs::chown(dir, owner, owner).expect("root may do this");
+            }
+        }
         let mut ids = IdSource::new(0, None);
         let jobs: Vec<Job> = (0..self.files).map(|_| job(&mut ids, self.text.len())).collect();
 
         let (begun, cpu_begun) = (Instant::now(), cpu_nanos());
         for (batch_number, jobs) in jobs.chunks(self.batch).enumerate() {
             let mut batch = maildirs.batch(&identity);
-            for (key, job) in jobs.iter().enumerate() {
-                let mailbox = &paths[(batch_number * self.batch + key) % paths.len()];
-                batch.add(key, mailbox, None, Letter { job, text: Text::Bytes(self.text) });
+            // By owner, as the agent sorts them.
+            let mut order: Vec<usize> = (0..jobs.len()).collect();
+            let mailbox = |key: usize| (batch_number * self.batch + key) % paths.len();
+            order.sort_by_key(|&key| self.owner(mailbox(key)));
+            for key in order {
+                let letter = Letter { job: &jobs[key], text: Text::Bytes(self.text) };
+                batch.add(key, &paths[mailbox(key)], self.owner(mailbox(key)), letter);
             }
             for (_, result) in batch.finish() {
                 result.expect("the file is delivered");
@@ -97,6 +116,13 @@ impl Case<'_> {
         let (time, cpu) = (begun.elapsed(), cpu_nanos() - cpu_begun);
         let files = self.files as f64;
         (files / time.as_secs_f64(), cpu as f64 / 1000.0 / files)
+    }
+}
+
+impl Case<'_> {
+    fn owner(&self, mailbox: usize) -> Option<Owner> {
+        let id = self.uid + u32::from(mailbox % 2 == 1);
+        (self.uid > 0).then_some(Owner { uid: id, gid: id })
     }
 }
 

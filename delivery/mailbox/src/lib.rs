@@ -24,6 +24,6 @@ pub use error::MailboxError;
 pub use identity::{Acting, Identity, Owner};
 pub use letter::{Letter, Text};
 pub use lock::{InUse, LockTimes, Locking};
-pub use maildir::{Batch, MaildirSettings, Maildirs, Sync};
+pub use maildir::{Batch, MaildirSettings, Maildirs, SyncMode};
 pub use mbox::{MboxSettings, Mboxes};
 pub use name::Host;

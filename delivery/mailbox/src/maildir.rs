@@ -8,9 +8,7 @@
 //! In between, nothing of a delivery can be seen, and what a failed sync touched is taken back: the next
 //! attempt must not find a file that the disk may not have.
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
@@ -33,7 +31,7 @@ const SYNC_EACH_FILES_MAX: usize = 3;
 
 /// How deliveries become durable (`mailbox_sync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sync {
+pub enum SyncMode {
     /// A whole batch at once with syncfs. It writes what others have dirtied on the file system, too.
     #[default]
     Batch,
@@ -51,7 +49,7 @@ pub struct MaildirSettings {
     /// The largest file, in bytes; 0 for any size (`virtual_mailbox_limit`).
     pub limit_bytes: u64,
     /// How files become durable.
-    pub sync: Sync,
+    pub sync: SyncMode,
     /// How files are created.
     pub creation: Creation,
 }
@@ -120,7 +118,7 @@ struct Draft {
     file_system: Rc<FileSystem>,
     name: String,
     stage: Stage,
-    /// More than one directory changed, so that only the file system as a whole can be synced.
+    /// More directories than `new/` changed: the mailbox was made, or a reader has moved the file.
     many_dirs: bool,
 }
 
@@ -297,8 +295,10 @@ impl Batch<'_> {
                 files += 1;
                 many_dirs |= other.many_dirs;
             }
-            let few = files <= SYNC_EACH_FILES_MAX || self.maildirs.settings.sync == Sync::File;
-            let scope = if few && !many_dirs { Scope::Each } else { Scope::Whole };
+            let few = files <= SYNC_EACH_FILES_MAX;
+            // Other people's dirty data is left alone where that was asked for.
+            let by_file = self.maildirs.settings.sync == SyncMode::File;
+            let scope = if by_file || (few && !many_dirs) { Scope::Each } else { Scope::Whole };
             plan.push((Rc::clone(&draft.file_system), scope));
         }
         plan
@@ -346,7 +346,7 @@ impl Batch<'_> {
                     .acting
                     .become_owner(draft.owner)
                     .map_err(|_| Errno::PERM)
-                    .and_then(|()| sync_dir(draft.new.as_fd())),
+                    .and_then(|()| draft.sync_dirs()),
             };
             let Err(source) = synced else { continue };
             // A name that the disk may not have must not stand: the next attempt would take it for a
@@ -363,6 +363,22 @@ impl Batch<'_> {
 impl Draft {
     fn is_on(&self, file_system: &Rc<FileSystem>) -> bool {
         Rc::ptr_eq(&self.file_system, file_system)
+    }
+
+    /// Syncs every directory that this delivery, or the one before that it found, may have changed.
+    fn sync_dirs(&self) -> Result<(), Errno> {
+        let new = self.new.as_fd();
+        sync_dir(new, Path::new("."))?;
+        if !self.many_dirs {
+            return Ok(());
+        }
+        // `new/` was made in the mailbox, the mailbox in the directory above, up to the base.
+        let made_in = std::iter::successors(Some(PathBuf::from("..")), |dir| Some(dir.join("..")));
+        let synced = sync_dir(new, Path::new("../cur")).and_then(|()| {
+            made_in.take(self.path.components().count() + 1).try_for_each(|dir| sync_dir(new, &dir))
+        });
+        // The owner may pass through a directory that he may not open.
+        synced.or_else(|_| self.file_system.sync())
     }
 }
 
@@ -422,10 +438,9 @@ fn is_delivered(new: BorrowedFd<'_>, prefix: &str) -> Result<bool, Errno> {
     Ok(false)
 }
 
-fn sync_dir(dir: BorrowedFd<'_>) -> Result<(), Errno> {
+fn sync_dir(new: BorrowedFd<'_>, dir: &Path) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let here = OsStr::from_bytes(b".");
-    rustix::fs::fsync(rustix::fs::openat(dir, here, flags, Mode::empty())?)
+    rustix::fs::fsync(rustix::fs::openat(new, dir, flags, Mode::empty())?)
 }
 
 #[cfg(test)]
@@ -470,7 +485,7 @@ mod tests {
                 base: dir.path().to_owned(),
                 host: Host::new("mx"),
                 limit_bytes: 0,
-                sync: Sync::Batch,
+                sync: SyncMode::Batch,
                 creation,
             });
             test(dir.path(), &mut maildirs, &Identity::of_this_thread().unwrap());

@@ -12,7 +12,7 @@ use std::process::Command;
 use mail::{Job, Status, Time};
 use mailbox::{
     Creation, Identity, InUse, LockTimes, Locking, MailboxError, MaildirSettings, Maildirs,
-    MboxSettings, Mboxes, Owner, Sync,
+    MboxSettings, Mboxes, Owner, SyncMode,
 };
 use post::{TEXT, deliver, job, letter, names, settings};
 
@@ -57,10 +57,10 @@ fn base() -> tempfile::TempDir {
 
 fn every_way(base: &Path) -> [MaildirSettings; 4] {
     let ways = [
-        (Creation::Unnamed, Sync::Batch),
-        (Creation::Unnamed, Sync::File),
-        (Creation::Renamed, Sync::Batch),
-        (Creation::Renamed, Sync::File),
+        (Creation::Unnamed, SyncMode::Batch),
+        (Creation::Unnamed, SyncMode::File),
+        (Creation::Renamed, SyncMode::Batch),
+        (Creation::Renamed, SyncMode::File),
     ];
     ways.map(|(creation, sync)| MaildirSettings { creation, sync, ..settings(base) })
 }

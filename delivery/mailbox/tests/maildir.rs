@@ -8,7 +8,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use mail::{Job, Status};
-use mailbox::{Creation, Identity, Letter, MailboxError, MaildirSettings, Maildirs, Sync, Text};
+use mailbox::{
+    Creation, Identity, Letter, MailboxError, MaildirSettings, Maildirs, SyncMode, Text,
+};
 use post::{HEADERS, TEXT, all_ways, deliver, job, names, settings};
 
 fn mode(path: impl AsRef<std::path::Path>) -> u32 {
@@ -26,7 +28,7 @@ fn a_letter_arrives_whole_in_a_maildir_that_was_not_there() {
         let maildir = base.join("d/u");
         let size = HEADERS.len() + TEXT.len();
         let name = format!("1800000000.M42Q123456780001R3.mx.example.com,S={size}");
-        assert_eq!(names(maildir.join("new")), [name.clone()], "{way}");
+        assert_eq!(names(maildir.join("new")), std::slice::from_ref(&name), "{way}");
         assert_eq!(names(maildir.join("tmp")), [] as [&str; 0], "{way}");
         let file = maildir.join("new").join(name);
         let text = fs::read(&file).unwrap();
@@ -44,7 +46,7 @@ fn a_batch_of_any_size_arrives() {
     for settings in all_ways(dir.path()) {
         let base = settings.base.clone();
         // Each fsync takes its time; whole batches do not.
-        let many = if settings.sync == Sync::Batch { 300 } else { 6 };
+        let many = if settings.sync == SyncMode::Batch { 300 } else { 6 };
         for (round, count) in [1, 2, 3, 4, 5, many].into_iter().enumerate() {
             let jobs: Vec<Job> = (0..count).map(|n| job(1000 * round as u64 + n, 0)).collect();
             let mailbox = format!("u{round}/");

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use mail::{Address, Content, Job, QueueId, Recipient, Time};
 use mailbox::{
-    Creation, Host, Identity, Letter, MailboxError, MaildirSettings, Maildirs, Owner, Sync, Text,
+    Creation, Host, Identity, Letter, MailboxError, MaildirSettings, Maildirs, Owner, SyncMode,
+    Text,
 };
 
 pub(crate) const TEXT: &[u8] = b"Subject: hello\n\nHow are you?\n";
@@ -44,7 +45,7 @@ pub(crate) fn settings(base: &Path) -> MaildirSettings {
         base: base.to_owned(),
         host: Host::new("mx.example.com"),
         limit_bytes: 0,
-        sync: Sync::Batch,
+        sync: SyncMode::Batch,
         creation: Creation::Auto,
     }
 }
@@ -53,7 +54,7 @@ pub(crate) fn settings(base: &Path) -> MaildirSettings {
 pub(crate) fn all_ways(base: &Path) -> impl Iterator<Item = MaildirSettings> {
     let ways = [Creation::Auto, Creation::Unnamed, Creation::Renamed];
     ways.into_iter().flat_map(move |creation| {
-        [Sync::Batch, Sync::File].map(|sync| {
+        [SyncMode::Batch, SyncMode::File].map(|sync| {
             let base = base.join(format!("{creation:?}-{sync:?}"));
             fs::create_dir(&base).unwrap();
             MaildirSettings { creation, sync, ..settings(&base) }
