@@ -118,7 +118,7 @@ fn measure(path: &Path, strategy: Strategy, batch: usize, options: &Options) -> 
 enum Writer {
     Append { file: OwnedFd, bytes: Vec<u8>, sync: bool },
     At { file: OwnedFd, batch: Batch, position: u64, segment: u64, is_fallocated: bool },
-    Ring { log: Log, batch: Option<Batch> },
+    Ring { log: Box<Log>, batch: Option<Batch> },
 }
 
 impl Writer {
@@ -148,7 +148,8 @@ impl Writer {
                 Self::At { file, batch: batch(records), position: 0, segment, is_fallocated: false }
             }
             Strategy::ZeroedDirectRing => {
-                Self::Ring { log: Log::create(path, segment)?, batch: Some(batch(records)) }
+                let log = Box::new(Log::create(path, segment)?);
+                Self::Ring { log, batch: Some(batch(records)) }
             }
         })
     }
