@@ -1,26 +1,48 @@
 //! The dialogue's and cleanup's view of the configuration.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::Snapshot;
-use wire::{EhloKeywords, Policy};
+use table::{Matched, Parents};
+use wire::{BareNewline, EhloKeywords, Policy};
 
-/// What a session follows, with or without stress.
+use crate::session::CLIENT_NAME;
+
+/// What a session follows: with or without stress, for a client that may end its lines as it likes or
+/// not.
 ///
 /// `stress` is Postfix's word for a server that has hardly a session left to give: some parameters have
 /// stricter defaults then (postfix `STRESS_README`).
 pub(crate) struct Policies {
-    pub(crate) normal: Arc<Policy>,
-    pub(crate) stress: Arc<Policy>,
+    normal: [Arc<Policy>; 2],
+    bare_newline: [Arc<Policy>; 2],
 }
 
 impl Policies {
     pub(crate) fn new(settings: &Snapshot) -> Self {
-        Self { normal: Arc::new(policy(settings, false)), stress: Arc::new(policy(settings, true)) }
+        let both = |forbid: BareNewline| {
+            [false, true].map(|stress| {
+                let forbid_bare_newline = forbid;
+                Arc::new(Policy { forbid_bare_newline, ..policy(settings, stress) })
+            })
+        };
+        let forbid = match settings.smtpd.smtpd_forbid_bare_newline {
+            config::BareNewline::Normalize => BareNewline::Normalize,
+            config::BareNewline::Reject => BareNewline::Reject,
+            config::BareNewline::Note => BareNewline::Note,
+            config::BareNewline::No => BareNewline::No,
+        };
+        Self { normal: both(forbid), bare_newline: both(BareNewline::No) }
     }
 
-    pub(crate) fn under(&self, stress: bool) -> &Arc<Policy> {
-        if stress { &self.stress } else { &self.normal }
+    /// For this client, now. An exclusion that cannot be looked up is none: strict is safe.
+    pub(crate) fn of(&self, client: IpAddr, stress: bool, settings: &Snapshot) -> Arc<Policy> {
+        let exclusions = &settings.smtpd.smtpd_forbid_bare_newline_exclusions;
+        let excluded = !exclusions.is_empty()
+            && exclusions.has_client(CLIENT_NAME, client, Parents::Dotted) == Matched::Yes;
+        let policies = if excluded { &self.bare_newline } else { &self.normal };
+        Arc::clone(&policies[usize::from(stress)])
     }
 }
 
@@ -42,12 +64,6 @@ fn policy(settings: &Snapshot, stress: bool) -> Policy {
         error_sleep_time: smtpd.smtpd_error_sleep_time,
         helo_required: smtpd.smtpd_helo_required,
         disable_vrfy_command: smtpd.disable_vrfy_command,
-        forbid_bare_newline: match smtpd.smtpd_forbid_bare_newline {
-            config::BareNewline::Normalize => wire::BareNewline::Normalize,
-            config::BareNewline::Reject => wire::BareNewline::Reject,
-            config::BareNewline::Note => wire::BareNewline::Note,
-            config::BareNewline::No => wire::BareNewline::No,
-        },
         forbid_bare_newline_reject_code: smtpd.smtpd_forbid_bare_newline_reject_code.0,
         forbid_unauth_pipelining: smtpd.smtpd_forbid_unauth_pipelining,
         discard_ehlo_keywords: EhloKeywords {
@@ -61,6 +77,7 @@ fn policy(settings: &Snapshot, stress: bool) -> Policy {
             chunking: discard("chunking"),
         },
         smtputf8_enable: smtpd.smtputf8_enable,
+        strict_smtputf8: smtpd.strict_smtputf8,
         strict_rfc821_envelopes: smtpd.strict_rfc821_envelopes,
         noop_commands: words(&smtpd.smtpd_noop_commands),
         forbidden_commands: words(&smtpd.smtpd_forbidden_commands),

@@ -18,7 +18,7 @@ use crate::anvil::{Anvil, Counted};
 use crate::content::Pool;
 use crate::journal::Log;
 use crate::policy::{Policies, rules};
-use crate::session;
+use crate::session::{self, CLIENT_NAME};
 use crate::sessions::Sessions;
 
 /// How long a listener rests when it cannot accept: descriptors or memory are used up.
@@ -172,10 +172,10 @@ impl Service {
             return None;
         }
         let exempt = &smtpd.smtpd_client_event_limit_exceptions;
-        if exempt.has_client("unknown", peer.ip(), Parents::Dotted) == Matched::Yes {
+        if exempt.has_client(CLIENT_NAME, peer.ip(), Parents::Dotted) == Matched::Yes {
             return None;
         }
-        let client = Peer::new("unknown", peer);
+        let client = Peer::new(CLIENT_NAME, peer);
         let count = u64::from(counted.connections);
         let what = "Connection concurrency";
         (self.log)("smtpd", 0, Event::RateLimit { what, count, client, service: "smtp" });

@@ -51,7 +51,7 @@ pub(crate) struct Session {
 pub(crate) async fn run(service: Rc<Service>, stream: Stream, peer: SocketAddr, number: u32) {
     let stress = service.is_stressed();
     let place = service.sessions().enter(&stream);
-    let policy = service.policies.under(stress).clone();
+    let policy = service.policies.of(peer.ip(), stress, &service.settings);
     let timeout = service.settings.smtpd.smtpd_timeout.under(stress);
     let mut session = Session {
         dialogue: Dialogue::new(policy, CLIENT_NAME, peer),
@@ -77,7 +77,7 @@ pub(crate) async fn run(service: Rc<Service>, stream: Stream, peer: SocketAddr, 
 }
 
 /// Clients have no names until there is a resolver.
-const CLIENT_NAME: &str = "unknown";
+pub(crate) const CLIENT_NAME: &str = "unknown";
 
 impl Session {
     async fn converse(&mut self) {

@@ -29,7 +29,8 @@ impl Listener {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         if address.is_ipv6() {
-            socket.set_only_v6(true)?;
+            // `[::]` is every address of the host, IPv4 among them.
+            socket.set_only_v6(!address.ip().is_unspecified())?;
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;

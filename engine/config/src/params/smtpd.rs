@@ -50,6 +50,8 @@ params! {
     disable_vrfy_command: bool = "no";
     /// SMTPUTF8 is offered, and addresses may hold UTF-8.
     smtputf8_enable: bool = "${{$compatibility_level} <level {1} ? {no} : {yes}}";
+    /// Take a non-ASCII address only from a client that said SMTPUTF8.
+    strict_smtputf8: bool = "no";
     /// Addresses in MAIL and RCPT must stand in angle brackets and hold no comments.
     strict_rfc821_envelopes: bool = "no";
     /// Verbs that count as nothing: NOOP by other names.
