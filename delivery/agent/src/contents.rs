@@ -13,8 +13,8 @@ use ring::ArenaView;
 
 use crate::{FILES_MAX, SEGMENTS_MAX};
 
-/// The largest extent that is read from a segment at once. Larger messages have files of their own, and
-/// a length that says otherwise must not cost memory.
+/// The largest extent that is read from a segment at once. Larger messages have files of their own,
+/// and a length that says otherwise must not cost memory.
 pub const EXTENT_BYTES_MAX: u32 = 16 << 20;
 
 /// A message's content: LF-terminated lines, headers first.
@@ -74,8 +74,8 @@ impl std::error::Error for ContentError {}
 #[derive(Default)]
 pub struct Contents {
     arena: Option<ArenaView>,
-    /// In the order they were announced; the engine's end keeps the same list, so that it knows which
-    /// segments are no longer here.
+    /// In the order they were announced; the engine's end keeps the same list, so that it knows
+    /// which segments are no longer here.
     segments: VecDeque<(u8, u64, OwnedFd)>,
     files: HashMap<u64, OwnedFd>,
     buffer: Vec<u8>,

@@ -1,8 +1,8 @@
 //! What crosses the socket between a shard and its agent.
 //!
-//! A frame is one SOCK_SEQPACKET message of at most [`FRAME_BYTES_MAX`] bytes: a byte that tells its
-//! kind, then its fields without padding. Integers are little-endian; a text is its length in bytes
-//! (u16) and UTF-8.
+//! A frame is one SOCK_SEQPACKET message of at most [`FRAME_BYTES_MAX`] bytes: a byte that tells
+//! its kind, then its fields without padding. Integers are little-endian; a text is its length in
+//! bytes (u16) and UTF-8.
 //!
 //! | kind | name     | descriptor   | fields                                           |
 //! |-----:|----------|--------------|--------------------------------------------------|
@@ -12,20 +12,35 @@
 //! |    4 | Jobs     |              | count u16, jobs                                  |
 //! |    5 | Outcomes |              | count u16, outcomes                              |
 //!
-//! | job | outcome | recipient |
-//! |-----|---------|-----------|
-//! | tag u64 | tag u64 | flags u8: 1 original, 2 ORCPT, 4 NOTIFY, 8 never, 16 success, 32 failure, 64 delay |
-//! | queue id u64 | verdict u8: 0 delivered, 1 deferred, 2 failed, 3 redirect | address text |
-//! | number u32 | status u8, u16, u16 | original text, where flagged |
-//! | arrival u64, microseconds | text | ORCPT text, where flagged |
-//! | flags u8: 1 sender, 2 seen before, 4 has Delivered-To | count u16 and recipients, for a redirect | |
-//! | content u8: 0 arena (offset u64, len u32), 1 segment (slice u8, segment u64, offset u64, len u32), 2 file (len u64) | | |
-//! | sender text, where flagged | | |
-//! | recipient | | |
+//! A job:
+//!
+//! | field      | type                                                                        |
+//! |------------|-----------------------------------------------------------------------------|
+//! | tag        | u64                                                                         |
+//! | queue id   | u64                                                                         |
+//! | number     | u32                                                                         |
+//! | arrival    | u64, microseconds                                                           |
+//! | flags      | u8: 1 has a sender, 2 seen before, 4 has Delivered-To                       |
+//! | content    | u8 0, arena: offset u64, len u32                                            |
+//! |            | u8 1, segment: slice u8, segment u64, offset u64, len u32                   |
+//! |            | u8 2, file: len u64                                                         |
+//! | sender     | text, where flagged                                                         |
+//! | recipient  | flags u8: 1 original, 2 ORCPT, 4 NOTIFY, 8 never, 16 success, 32 failure,   |
+//! |            | 64 delay; address text; original text and ORCPT text, where flagged         |
+//!
+//! An outcome:
+//!
+//! | field      | type                                                                        |
+//! |------------|-----------------------------------------------------------------------------|
+//! | tag        | u64                                                                         |
+//! | verdict    | u8: 0 delivered, 1 deferred, 2 failed, 3 redirect                           |
+//! | status     | u8, u16, u16                                                                |
+//! | text       | text                                                                        |
+//! | recipients | for a redirect: count u16, recipients as above                              |
 //!
 //! The engine talks to strangers, so agentd reads a frame as hostile input: every address is judged
-//! again, unknown flags and left-over bytes are refused, and nothing is allocated for a count before
-//! the bytes for it were seen.
+//! again, unknown flags and left-over bytes are refused, and nothing is allocated for a count
+//! before the bytes for it were seen.
 
 use std::fmt;
 
@@ -35,7 +50,8 @@ use mail::{
 
 use crate::BATCH_JOBS_MAX;
 
-/// Changes whenever a frame's layout does. Engine and agentd are one binary, but not during an upgrade.
+/// Changes whenever a frame's layout does. Engine and agentd are one binary, but not during an
+/// upgrade.
 pub const VERSION: u16 = 1;
 
 /// A frame's greatest size.
@@ -583,7 +599,9 @@ mod tests {
         }
 
         #[test]
-        fn outcomes_read_back_as_they_were_packed(outcomes in prop::collection::vec(outcomes(), 0..20)) {
+        fn outcomes_read_back_as_they_were_packed(
+            outcomes in prop::collection::vec(outcomes(), 0..20),
+        ) {
             let mut frame = Packer::outcomes();
             for outcome in &outcomes {
                 prop_assert_eq!(frame.push_outcome(outcome), Ok(Packed::Yes));
@@ -603,7 +621,10 @@ mod tests {
         }
 
         #[test]
-        fn hostile_bytes_are_read_without_a_panic(kind in 0..7u8, mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn hostile_bytes_are_read_without_a_panic(
+            kind in 0..7u8,
+            mut bytes in prop::collection::vec(any::<u8>(), 0..400),
+        ) {
             if let Some(first) = bytes.first_mut() {
                 *first = kind;
             }
@@ -614,7 +635,11 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_gives_an_error_or_another_valid_frame(job in jobs(), at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn a_flipped_bit_gives_an_error_or_another_valid_frame(
+            job in jobs(),
+            at in any::<prop::sample::Index>(),
+            bit in 0..8,
+        ) {
             let frame = packed(std::slice::from_ref(&job));
             let mut flipped = frame.clone();
             flipped[at.index(frame.len())] ^= 1u8 << bit;

@@ -1,14 +1,16 @@
-//! Between the engine and its delivery agents: a [`mail::Job`] goes out, a [`mail::Outcome`] comes back.
+//! Between the engine and its delivery agents: a [`mail::Job`] goes out, a [`mail::Outcome`] comes
+//! back.
 //!
 //! Each shard has one socket to agentd. The engine's end is a [`Link`], driven by the shard; the
-//! agent's end is [`serve`], a blocking loop on a thread of its own. Both work the same whether agentd
-//! is a process that runs as root or a thread of an unprivileged server: there is one code path.
+//! agent's end is [`serve`], a blocking loop on a thread of its own. Both work the same whether
+//! agentd is a process that runs as root or a thread of an unprivileged server: there is one code
+//! path.
 //!
 //! Jobs are batched and content does not travel: the agent maps the shard's arena and reads the
 //! extents of log segments through descriptors that come over the socket once (see [`frame`]).
 //!
-//! The loop clocks itself. While the agent syncs one batch, the next one gathers in the socket; where
-//! nothing else is there, a lone job is delivered at once.
+//! The loop clocks itself. While the agent syncs one batch, the next one gathers in the socket;
+//! where nothing else is there, a lone job is delivered at once.
 
 pub mod frame;
 

@@ -26,13 +26,14 @@ pub trait Sources {
 
 /// Jobs out, outcomes in.
 ///
-/// Any task of the shard may [`submit`](Link::submit); one task calls [`next`](Link::next) again and
-/// again, which also sends: everything submitted in one turn of the loop leaves in one system call.
+/// Any task of the shard may [`submit`](Link::submit); one task calls [`next`](Link::next) again
+/// and again, which also sends: everything submitted in one turn of the loop leaves in one system
+/// call.
 ///
 /// Works on both backends, because a ring is polled by an ordinary tokio reactor.
 pub struct Link {
-    /// A SOCK_SEQPACKET socket. What tokio calls a datagram is only how it would read and write; all
-    /// that is asked of it here is readiness.
+    /// A SOCK_SEQPACKET socket. What tokio calls a datagram is only how it would read and write;
+    /// all that is asked of it here is readiness.
     socket: UnixDatagram,
     sources: Box<dyn Sources>,
     state: RefCell<State>,
@@ -83,8 +84,8 @@ pub enum Submitted {
 pub struct Gone {
     /// What happened to the socket.
     pub why: String,
-    /// Every job without an outcome. Those that were sent have `seen_before` set: the agent may have
-    /// delivered them without having been able to say so.
+    /// Every job without an outcome. Those that were sent have `seen_before` set: the agent may
+    /// have delivered them without having been able to say so.
     pub jobs: Vec<Job>,
 }
 
@@ -97,7 +98,8 @@ impl fmt::Display for Gone {
 impl std::error::Error for Gone {}
 
 impl Link {
-    /// Greets the agent at the other end of `socket` and shows it the arena (descriptor and length).
+    /// Greets the agent at the other end of `socket` and shows it the arena (descriptor and
+    /// length).
     ///
     /// Must be called on a shard.
     pub fn open(
@@ -137,8 +139,8 @@ impl Link {
 
     /// Takes a job for the next turn of the loop.
     ///
-    /// Its tag must differ from those of all other jobs in flight, and its content must stay where it
-    /// is until the outcome.
+    /// Its tag must differ from those of all other jobs in flight, and its content must stay where
+    /// it is until the outcome.
     pub fn submit(&self, job: Job) -> Submitted {
         if self.free() == 0 {
             return Submitted::WindowFull(job);

@@ -20,8 +20,8 @@ const HELD_JOBS_MAX: usize = 256;
 
 /// An agent: takes a batch of jobs, acts, and tells what became of each.
 pub trait Deliver {
-    /// Delivers a batch of at most [`BATCH_JOBS_MAX`] jobs. The answers are in the order of the jobs,
-    /// one for each.
+    /// Delivers a batch of at most [`BATCH_JOBS_MAX`] jobs. The answers are in the order of the
+    /// jobs, one for each.
     ///
     /// [`Verdict::Delivered`] is answered only when the delivery is durable.
     fn deliver(&mut self, batch: &[Attempt], contents: &mut Contents) -> Vec<Answer>;
@@ -78,8 +78,8 @@ impl std::error::Error for ServeError {}
 
 /// Serves one shard until it closes its end. Blocks; it belongs on a thread of its own.
 ///
-/// Jobs that were received but not begun when the engine went away are dropped: they are in its queue,
-/// and a new engine must not meet an old agent in the same mailbox.
+/// Jobs that were received but not begun when the engine went away are dropped: they are in its
+/// queue, and a new engine must not meet an old agent in the same mailbox.
 pub fn serve(socket: OwnedFd, delivery: &mut dyn Deliver) -> Result<(), ServeError> {
     let mut session = Session {
         socket,
@@ -234,7 +234,8 @@ impl Session {
             Ok(Packed::Yes) => return Ok(()),
             Ok(Packed::NoRoom) => self.send(std::mem::replace(frame, Packer::outcomes()))?,
             Err(_) => {
-                // More recipients than a frame holds. Nothing was done yet, so it can be said later.
+                // More recipients than a frame holds. Nothing was done yet, so it can be said
+                // later.
                 debug_assert!(matches!(outcome.verdict, Verdict::Redirect(_)));
                 let status = Status(4, 3, 0);
                 let outcome = Outcome::new(outcome.tag, status, "alias has too many recipients");

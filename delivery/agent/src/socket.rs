@@ -52,8 +52,8 @@ pub(crate) struct Received {
 
 /// Receives one frame into `buffer`. A length of zero is the end: no frame is empty.
 ///
-/// A frame that is too long, and one with more than one descriptor, is EMSGSIZE; its descriptors are
-/// closed.
+/// A frame that is too long, and one with more than one descriptor, is EMSGSIZE; its descriptors
+/// are closed.
 pub(crate) fn receive(
     socket: impl AsFd,
     buffer: &mut [u8; FRAME_BYTES_MAX],

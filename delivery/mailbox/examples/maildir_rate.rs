@@ -1,11 +1,14 @@
 //! How fast Maildir files become durable on a given file system, and what they cost.
 //!
-//! `cargo run --release -p mailbox --example maildir_rate -- DIR [FILES [BYTES [MAILBOXES [BATCH [UID]]]]]`
+//! ```sh
+//! cargo run --release -p mailbox --example maildir_rate -- DIR [FILES [BYTES [MAILBOXES [BATCH [UID]]]]]
+//! ```
 //!
 //! With `BATCH` other than 0, only that size of batch is tried; with `UID`, as root, the files are
-//! written as that user and, every other one, as the next. Prints, for each way of creating and each size of batch, files per second and the CPU time of the
-//! delivering thread per file (the kernel's journal threads are not counted). `DIR` should be on a
-//! file system with a journal; what is written there stays there.
+//! written as that user and, every other one, as the next. Prints, for each way of creating and
+//! each size of batch, files per second and the CPU time of the delivering thread per file (the
+//! kernel's journal threads are not counted). `DIR` should be on a file system with a journal; what
+//! is written there stays there.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

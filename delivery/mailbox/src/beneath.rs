@@ -1,9 +1,9 @@
 //! Opening directories beneath a base, without following what a mailbox owner may have put there.
 //!
 //! The usual case is one openat2 that refuses every symbolic link and every mount point. Where it
-//! refuses, or the kernel does not have it, the path is walked step by step. The walk follows a link only
-//! if root made it in a directory that only root writes to: that is postfix `src/util/safe_open.c`'s rule.
-//! `new/` itself is never one.
+//! refuses, or the kernel does not have it, the path is walked step by step. The walk follows a
+//! link only if root made it in a directory that only root writes to: that is postfix
+//! `src/util/safe_open.c`'s rule. `new/` itself is never one.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -121,8 +121,8 @@ fn step_into(dir: BorrowedFd<'_>, name: &OsStr, may_be_link: bool) -> Result<Own
     }
 }
 
-/// True for a link that root made where nobody else can make one. The directory counts too, because a
-/// user can give a second name to root's link (a hard link) in a directory of his own.
+/// True for a link that root made where nobody else can make one. The directory counts too, because
+/// a user can give a second name to root's link (a hard link) in a directory of his own.
 pub(crate) fn is_roots_own(dir: BorrowedFd<'_>, link: &Stat) -> Result<bool, Errno> {
     let parent = rustix::fs::fstat(dir)?;
     let others_write = Mode::WGRP.union(Mode::WOTH);

@@ -1,9 +1,9 @@
 //! The two ways to make a file that appears in `new/` whole or not at all.
 //!
-//! * [`Unnamed`]: O_TMPFILE, then a link. What is not linked vanishes by itself, so a crash leaves no
-//!   litter in `tmp/`, and it is the cheapest way on a file system with a journal.
-//! * [`Renamed`]: a file in `tmp/`, then a rename: the Maildir way, for file systems without O_TMPFILE
-//!   (NFS).
+//! * [`Unnamed`]: O_TMPFILE, then a link. What is not linked vanishes by itself, so a crash leaves
+//!   no litter in `tmp/`, and it is the cheapest way on a file system with a journal.
+//! * [`Renamed`]: a file in `tmp/`, then a rename: the Maildir way, for file systems without
+//!   O_TMPFILE (NFS).
 //!
 //! Neither replaces a file that is there. Both are called with the owner's rights.
 
@@ -87,8 +87,8 @@ impl Create for Unnamed {
                 let number = rustix::path::DecInt::new(hidden.file.as_raw_fd());
                 rustix::fs::linkat(descriptors, number, new, name, AtFlags::SYMLINK_FOLLOW)
             }
-            // Without /proc: needs CAP_DAC_READ_SEARCH, or since Linux 6.10 the credentials that the
-            // file was opened with.
+            // Without /proc: needs CAP_DAC_READ_SEARCH, or since Linux 6.10 the credentials that
+            // the file was opened with.
             None => rustix::fs::linkat(&hidden.file, "", new, name, AtFlags::EMPTY_PATH),
         };
         published(linked)

@@ -20,8 +20,8 @@ pub enum MailboxError {
         /// The cause.
         source: Errno,
     },
-    /// The sync that would have made the delivery durable failed. What was written is not trusted, and
-    /// nothing of it is left under a name.
+    /// The sync that would have made the delivery durable failed. What was written is not trusted,
+    /// and nothing of it is left under a name.
     Sync {
         /// The mailbox.
         path: PathBuf,
@@ -73,9 +73,9 @@ pub enum MailboxError {
 impl MailboxError {
     /// RFC 3463. The only place that decides whether a failure defers (4.x.x) or bounces (5.x.x).
     ///
-    /// As postfix `src/global/mbox_open.c` has it, except that only a limit of the mail system itself
-    /// bounces: a full disk, a file system's quota and an error of a device are no fault of the sender
-    /// and may be mended, so those are deferred.
+    /// As postfix `src/global/mbox_open.c` has it, except that only a limit of the mail system
+    /// itself bounces: a full disk, a file system's quota and an error of a device are no fault of
+    /// the sender and may be mended, so those are deferred.
     pub const fn status(&self) -> Status {
         match self {
             Self::OverLimit { .. } => Status(5, 2, 2),

@@ -1,7 +1,8 @@
 //! One open descriptor for each file system that mailboxes lie on.
 //!
-//! syncfs(2) reports a failed write-back once to every descriptor that was open when it failed. So the
-//! descriptor is kept for as long as the agent lives: one opened for each sync could miss the failure.
+//! syncfs(2) reports a failed write-back once to every descriptor that was open when it failed. So
+//! the descriptor is kept for as long as the agent lives: one opened for each sync could miss the
+//! failure.
 
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -21,8 +22,9 @@ pub(crate) struct FileSystem {
 }
 
 impl FileSystem {
-    /// Writes all that is dirty, for everybody. An error means that something was lost, and after it the
-    /// kernel calls the same pages clean: nothing may be tried again in the hope of a better answer.
+    /// Writes all that is dirty, for everybody. An error means that something was lost, and after
+    /// it the kernel calls the same pages clean: nothing may be tried again in the hope of a better
+    /// answer.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
         rustix::fs::syncfs(&self.any_dir)
     }

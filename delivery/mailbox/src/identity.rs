@@ -1,12 +1,12 @@
 //! Acting with a mailbox owner's rights, on one thread.
 //!
 //! Linux keeps credentials per thread; the effective user, group and supplementary groups of the
-//! calling thread are changed, and no other thread notices. The effective user id, not only the one for
-//! file access (setfsuid), because quotas and the blocks that ext4 reserves for root are checked against
-//! capabilities that only a change of the effective id takes away.
+//! calling thread are changed, and no other thread notices. The effective user id, not only the one
+//! for file access (setfsuid), because quotas and the blocks that ext4 reserves for root are
+//! checked against capabilities that only a change of the effective id takes away.
 //!
-//! While a thread acts as an owner it has no capabilities. The saved ids stay root's: that is the way
-//! back, and what runs here is our own code, never the owner's.
+//! While a thread acts as an owner it has no capabilities. The saved ids stay root's: that is the
+//! way back, and what runs here is our own code, never the owner's.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -65,8 +65,8 @@ impl Identity {
     }
 }
 
-/// The time in which a thread acts for mailbox owners. It ends, on every path, with the thread's own
-/// identity.
+/// The time in which a thread acts for mailbox owners. It ends, on every path, with the thread's
+/// own identity.
 #[derive(Debug)]
 pub struct Acting<'a> {
     identity: &'a Identity,
@@ -74,11 +74,11 @@ pub struct Acting<'a> {
 }
 
 impl Acting<'_> {
-    /// Acts as `owner` from now on; `None` is the thread's own identity. Costs nothing where that is so
-    /// already, so callers sort their work by owner.
+    /// Acts as `owner` from now on; `None` is the thread's own identity. Costs nothing where that
+    /// is so already, so callers sort their work by owner.
     ///
-    /// Without root's rights the only owner is the process's own user, and no call is made. Nobody acts
-    /// as root for a mailbox.
+    /// Without root's rights the only owner is the process's own user, and no call is made. Nobody
+    /// acts as root for a mailbox.
     pub fn become_owner(&mut self, owner: Option<Owner>) -> Result<(), MailboxError> {
         if owner == self.owner {
             return Ok(());
@@ -141,8 +141,8 @@ fn return_to(identity: &Identity) {
         .and_then(|()| set_thread_res_gid(None::<Gid>, identity.gid, None::<Gid>))
         .and_then(|()| set_thread_groups(&identity.groups));
     if back.is_err() {
-        // The next mailbox would be written with this owner's rights. Not unwinding: nothing may run
-        // with credentials that nobody knows.
+        // The next mailbox would be written with this owner's rights. Not unwinding: nothing may
+        // run with credentials that nobody knows.
         std::process::abort();
     }
 }

@@ -76,8 +76,8 @@ pub(crate) fn put_headers(out: &mut Vec<u8>, job: &Job) {
     }
 }
 
-/// Writes headers, text and what its last line needs to the file's current offset. One system call where
-/// the text is in memory; the text is not copied.
+/// Writes headers, text and what its last line needs to the file's current offset. One system call
+/// where the text is in memory; the text is not copied.
 pub(crate) fn write_all(
     out: impl AsFd,
     headers: &[u8],

@@ -1,8 +1,8 @@
 //! Maildir and mbox: where mail comes to rest.
 //!
-//! Everything is written with the recipient's own rights ([`Acting`]) and beneath a base directory, never
-//! through a link that the recipient could have made. A delivery counts only when it is on the disk:
-//! [`Maildirs`] makes a whole batch durable with two syncs, [`Mboxes`] syncs each file.
+//! Everything is written with the recipient's own rights ([`Acting`]) and beneath a base directory,
+//! never through a link that the recipient could have made. A delivery counts only when it is on
+//! the disk: [`Maildirs`] makes a whole batch durable with two syncs, [`Mboxes`] syncs each file.
 //!
 //! Failures are values ([`MailboxError`]); whether one defers or bounces is decided in one place,
 //! [`MailboxError::status`].

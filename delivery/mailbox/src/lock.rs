@@ -1,7 +1,7 @@
 //! Locks on mbox files.
 //!
-//! None of them waits: a mailbox that somebody holds is reported as locked, and the caller comes back
-//! later. A thread that slept for one user's lock would keep everybody else's mail waiting.
+//! None of them waits: a mailbox that somebody holds is reported as locked, and the caller comes
+//! back later. A thread that slept for one user's lock would keep everybody else's mail waiting.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -53,8 +53,8 @@ impl Default for LockTimes {
 
 /// The mbox files that this process's own threads are writing, shared among them.
 ///
-/// fcntl locks belong to a process: they do not keep its threads apart, and closing any descriptor of a
-/// file drops them all. So no thread opens a file that another one holds.
+/// fcntl locks belong to a process: they do not keep its threads apart, and closing any descriptor
+/// of a file drops them all. So no thread opens a file that another one holds.
 #[derive(Clone, Debug, Default)]
 pub struct InUse(Arc<Mutex<HashSet<FileId>>>);
 

@@ -1,12 +1,13 @@
 //! Delivery to Maildirs, a batch at a time.
 //!
-//! A file's way into `new/` has an order that a power cut at any point must not spoil: its content is on
-//! the disk before it has a name there, and its name is on the disk before anybody is told. For a batch
-//! both are one syncfs for each file system: all files are written, then synced together; all are given
-//! their names, then synced together. A few files alone are cheaper with an fsync each.
+//! A file's way into `new/` has an order that a power cut at any point must not spoil: its content
+//! is on the disk before it has a name there, and its name is on the disk before anybody is told.
+//! For a batch both are one syncfs for each file system: all files are written, then synced
+//! together; all are given their names, then synced together. A few files alone are cheaper with an
+//! fsync each.
 //!
-//! In between, nothing of a delivery can be seen, and what a failed sync touched is taken back: the next
-//! attempt must not find a file that the disk may not have.
+//! In between, nothing of a delivery can be seen, and what a failed sync touched is taken back: the
+//! next attempt must not find a file that the disk may not have.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -25,14 +26,15 @@ use crate::{Acting, Host, Identity, Letter, MailboxError, Owner};
 /// Files that are synced together. More gain nothing, and two descriptors are open for each.
 const BATCH_FILES_MAX: usize = 256;
 
-/// So many files, at most, are synced one by one: measured, from the next one on a sync of the whole file
-/// system costs less time.
+/// So many files, at most, are synced one by one: measured, from the next one on a sync of the
+/// whole file system costs less time.
 const SYNC_EACH_FILES_MAX: usize = 3;
 
 /// How deliveries become durable (`mailbox_sync`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncMode {
-    /// A whole batch at once with syncfs. It writes what others have dirtied on the file system, too.
+    /// A whole batch at once with syncfs. It writes what others have dirtied on the file system,
+    /// too.
     #[default]
     Batch,
     /// Each file, and its directory, with fsync.
@@ -75,7 +77,8 @@ impl Maildirs {
         }
     }
 
-    /// Begins a batch. The base is opened anew for each, so that one that was moved or mounted counts.
+    /// Begins a batch. The base is opened anew for each, so that one that was moved or mounted
+    /// counts.
     pub fn batch<'a>(&'a mut self, identity: &'a Identity) -> Batch<'a> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let base = rustix::fs::open(&self.settings.base, flags, Mode::empty()).and_then(|dir| {
@@ -144,10 +147,11 @@ enum Scope {
 }
 
 impl Batch<'_> {
-    /// Writes a letter for the Maildir at `mailbox`, a path beneath the base, with its owner's rights
-    /// (`None`: the process's own). `key` comes back with the result.
+    /// Writes a letter for the Maildir at `mailbox`, a path beneath the base, with its owner's
+    /// rights (`None`: the process's own). `key` comes back with the result.
     ///
-    /// Letters for one owner should follow one another: each change of credentials costs system calls.
+    /// Letters for one owner should follow one another: each change of credentials costs system
+    /// calls.
     pub fn add(&mut self, key: usize, mailbox: &str, owner: Option<Owner>, letter: Letter<'_>) {
         let mut draft = self.write(key, mailbox, owner, letter);
         if let Err(MailboxError::Io { source: Errno::MFILE | Errno::NFILE, .. }) = draft
@@ -332,7 +336,8 @@ impl Batch<'_> {
                 MailboxError::io("create maildir file", file, error)
             })
         });
-        // The descriptor of the file is closed here: the sync that follows needs the directory's only.
+        // The descriptor of the file is closed here: the sync that follows needs the directory's
+        // only.
         draft.stage = published.map_or_else(Stage::Failed, Stage::Published);
     }
 
@@ -349,8 +354,8 @@ impl Batch<'_> {
                     .and_then(|()| draft.sync_dirs()),
             };
             let Err(source) = synced else { continue };
-            // A name that the disk may not have must not stand: the next attempt would take it for a
-            // delivery.
+            // A name that the disk may not have must not stand: the next attempt would take it for
+            // a delivery.
             if published == Published::Now && self.acting.become_owner(draft.owner).is_ok() {
                 let _ = rustix::fs::unlinkat(&draft.new, &*draft.name, AtFlags::empty());
             }
@@ -392,7 +397,8 @@ pub(crate) fn relative(mailbox: &str) -> Result<PathBuf, MailboxError> {
             _ => return Err(MailboxError::BadPath(mailbox.to_owned())),
         }
     }
-    // The base itself is nobody's mailbox. A NUL could not reach a file name, but would reach the log.
+    // The base itself is nobody's mailbox. A NUL could not reach a file name, but would reach the
+    // log.
     if path.as_os_str().is_empty() || mailbox.contains('\0') {
         return Err(MailboxError::BadPath(mailbox.replace('\0', "?")));
     }
@@ -418,8 +424,8 @@ fn create_maildir(base: BorrowedFd<'_>, path: &Path) -> Result<(), Refused> {
     Ok(())
 }
 
-/// True where a file of this delivery is in `new/`, or in `cur/` under any flags. In this order: a reader
-/// moves files from the first to the second.
+/// True where a file of this delivery is in `new/`, or in `cur/` under any flags. In this order: a
+/// reader moves files from the first to the second.
 fn is_delivered(new: BorrowedFd<'_>, prefix: &str) -> Result<bool, Errno> {
     for place in [".", "../cur"] {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

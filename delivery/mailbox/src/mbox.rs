@@ -1,9 +1,9 @@
 //! Delivery to mbox files: one file for a whole mailbox, messages one behind the other.
 //!
-//! A message is appended under the locks that mail readers use, and is on the disk before it counts.
-//! Whatever fails, the file is cut back to what it was. A crash of the machine in the middle of a write is
-//! the weakness of the format: no one can take back half a message then, and a message that is delivered
-//! again after a crash is there twice. Maildir has neither.
+//! A message is appended under the locks that mail readers use, and is on the disk before it
+//! counts. Whatever fails, the file is cut back to what it was. A crash of the machine in the
+//! middle of a write is the weakness of the format: no one can take back half a message then, and a
+//! message that is delivered again after a crash is there twice. Maildir has neither.
 
 use std::ffi::OsStr;
 use std::io::IoSlice;
@@ -108,8 +108,8 @@ impl Mboxes {
             .map_err(|error| MailboxError::io("open mailbox base", &*self.settings.base, error))
     }
 
-    /// Postfix `src/util/safe_open.c` and `src/global/mbox_open.c`: a regular file with one name, the
-    /// recipient's own.
+    /// Postfix `src/util/safe_open.c` and `src/global/mbox_open.c`: a regular file with one name,
+    /// the recipient's own.
     fn check_open(
         &self,
         file: &OwnedFd,
@@ -158,8 +158,8 @@ fn check_before_lock(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<L
     }
 }
 
-/// Opens the file, or creates it; true where it was created. Without blocking: what was a file a moment ago
-/// may be a FIFO now.
+/// Opens the file, or creates it; true where it was created. Without blocking: what was a file a
+/// moment ago may be a FIFO now.
 fn open(dir: BorrowedFd<'_>, name: &OsStr, link: Link) -> Result<(OwnedFd, bool), Refused> {
     let append = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let existing = if link == Link::None { append | OFlags::NOFOLLOW } else { append };
@@ -189,7 +189,8 @@ fn append(
             .map_err(|source| MailboxError::Sync { path: path.to_owned(), source })
     });
     if written.is_err() {
-        // There is nothing better to do where this fails too; the error that is reported is the first.
+        // There is nothing better to do where this fails too; the error that is reported is the
+        // first.
         let _ = rustix::fs::ftruncate(file, old_len);
         let _ = rustix::fs::fsync(file);
     }

@@ -1,9 +1,9 @@
 //! Names of Maildir files.
 //!
-//! `SECONDS.MmicrosecondsQidRnumber.host,S=bytes`: the arrival time of the message, its queue id, which
-//! never comes back, and the recipient's number in it. Nothing in the name depends on the attempt, so a
-//! second delivery of the same message finds the first. `S=` is the size, which Dovecot and others read
-//! instead of asking the file system.
+//! `SECONDS.MmicrosecondsQidRnumber.host,S=bytes`: the arrival time of the message, its queue id,
+//! which never comes back, and the recipient's number in it. Nothing in the name depends on the
+//! attempt, so a second delivery of the same message finds the first. `S=` is the size, which
+//! Dovecot and others read instead of asking the file system.
 
 use std::fmt::Write;
 

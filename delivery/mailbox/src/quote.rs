@@ -1,4 +1,5 @@
-//! `From ` at the start of a line begins a message in an mbox, so that of the content gets a `>` before it.
+//! `From ` at the start of a line begins a message in an mbox, so that of the content gets a `>`
+//! before it.
 
 use memchr::memchr;
 
@@ -74,7 +75,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_not_matter_where_content_is_cut(text in "(From |Fro|m|\n| |x){0,30}", cuts in prop::collection::vec(0..60usize, 0..6)) {
+        fn it_does_not_matter_where_content_is_cut(
+            text in "(From |Fro|m|\n| |x){0,30}",
+            cuts in prop::collection::vec(0..60usize, 0..6),
+        ) {
             let whole = quoted(&[text.as_bytes()]);
             let mut pieces = Vec::new();
             let mut rest = text.as_bytes();

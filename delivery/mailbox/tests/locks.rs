@@ -1,5 +1,5 @@
-//! mbox files that another process holds. Without the usual harness, because this program is also that
-//! other process: `locks hold fcntl|flock FILE`.
+//! mbox files that another process holds. Without the usual harness, because this program is also
+//! that other process: `locks hold fcntl|flock FILE`.
 
 mod post;
 

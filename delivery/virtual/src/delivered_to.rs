@@ -1,12 +1,12 @@
-//! Mail that has been here before: a `Delivered-To:` header with the recipient's own address, which only
-//! this very mailbox's agent writes.
+//! Mail that has been here before: a `Delivered-To:` header with the recipient's own address, which
+//! only this very mailbox's agent writes.
 
 use agent::Body;
 use memchr::memchr;
 use rustix::io::Errno;
 
-/// How much of a message is searched; headers are at its start. More than any real header, and a bound
-/// for content that consists of nothing else.
+/// How much of a message is searched; headers are at its start. More than any real header, and a
+/// bound for content that consists of nothing else.
 const SEARCHED_BYTES_MAX: usize = 1 << 20;
 
 const NAME: &[u8] = b"delivered-to:";

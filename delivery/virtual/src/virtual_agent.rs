@@ -17,8 +17,8 @@ use crate::resolve::{Owners, Target, folded, resolve};
 /// Whose rights mailboxes are written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// The recipients', as the tables say. Without root's rights, and without any table, they are the
-    /// process's own.
+    /// The recipients', as the tables say. Without root's rights, and without any table, they are
+    /// the process's own.
     Recipients,
     /// The process's own, whoever runs it: a developer's server.
     Own,
@@ -35,8 +35,8 @@ pub struct VirtualAgent {
 }
 
 impl VirtualAgent {
-    /// An agent that acts with root's rights where the calling thread has them. `in_use` is shared by
-    /// all agents of the process.
+    /// An agent that acts with root's rights where the calling thread has them. `in_use` is shared
+    /// by all agents of the process.
     pub fn new(config: Arc<Snapshot>, rights: Rights, in_use: InUse) -> io::Result<Self> {
         let identity = Identity::of_this_thread()?;
         let mailbox = &config.mailbox;
