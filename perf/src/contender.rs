@@ -65,7 +65,7 @@ impl Contender {
         let command = self.command(directory, free_address()?, programs)?;
         let group = format!("perf-{}-{}", self.name(), std::process::id());
         let counting = if is_root() { Counting::Group(&group) } else { Counting::Tree };
-        Server::start(&command, counting, core)
+        Server::start(&command, counting, core, Some(&directory.join("stderr.log")))
     }
 
     fn command(self, directory: &Path, listen: SocketAddr, programs: &Programs) -> Result<Command> {

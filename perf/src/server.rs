@@ -3,8 +3,10 @@
 //! Every server that is a child of `perf` prints `listening on ADDRESS` when it is ready: the
 //! floor, the runtime comparison's servers, and ringpost. Nothing is guessed from a sleep.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -20,6 +22,9 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 /// A server that has not stopped by now after SIGTERM is killed, and the run says so.
 const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// How much of its log is shown of a server that did not start.
+const LOG_LINES_SHOWN: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -37,20 +42,42 @@ pub(crate) enum Counting<'a> {
 }
 
 impl Server {
-    /// Starts the command, on `core` alone if one is given, and waits until it listens.
+    /// Starts the command, on `core` alone if one is given, and waits until it listens. What it says
+    /// on standard error goes to the file `log`, or to the terminal.
     pub(crate) fn start(
         command: &Command,
         counting: Counting<'_>,
         core: Option<usize>,
+        log: Option<&Path>,
+    ) -> Result<Self> {
+        Self::start_quietly(command, counting, core, log).map_err(|failure| match log {
+            Some(log) => Failure::new(format!("{failure}{}", last_lines(log))),
+            None => failure,
+        })
+    }
+
+    fn start_quietly(
+        command: &Command,
+        counting: Counting<'_>,
+        core: Option<usize>,
+        log: Option<&Path>,
     ) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let group = match counting {
             Counting::Tree => None,
             Counting::Group(name) => Some(Cgroup::make(name)?),
         };
+        let errors = match log {
+            None => Stdio::inherit(),
+            Some(path) => {
+                let file = File::create(path).doing(|| format!("making {}", path.display()))?;
+                file.into()
+            }
+        };
         let mut child = launcher(command, group.as_ref(), core)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .doing(|| format!("starting {name}"))?;
         let account = match group {
@@ -153,6 +180,17 @@ impl Drop for Server {
     }
 }
 
+/// The end of what a server said, for the message that it did not start.
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..]
+        .iter()
+        .map(|line| format!("\n  {line}"))
+        .collect()
+}
+
 /// The command behind a shell line that joins the group first, so that no child is missed.
 fn launcher(command: &Command, group: Option<&Cgroup>, core: Option<usize>) -> Command {
     let mut launcher;
@@ -214,7 +252,7 @@ mod tests {
     #[test]
     fn a_server_is_ready_when_it_says_so_and_stops_when_asked() {
         let command = shell("echo listening on 127.0.0.1:99; while :; do sleep 0.01; done");
-        let server = Server::start(&command, Counting::Tree, None).unwrap();
+        let server = Server::start(&command, Counting::Tree, None, None).unwrap();
         assert_eq!(server.address.port(), 99);
         assert!(server.account().memory().rss_kib > 0);
         server.stop().unwrap();
@@ -222,7 +260,12 @@ mod tests {
 
     #[test]
     fn a_server_that_dies_at_start_is_reported_with_its_status() {
-        let failure = Server::start(&shell("exit 3"), Counting::Tree, None).unwrap_err();
-        assert!(failure.to_string().contains("exit status: 3"), "{failure}");
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let command = shell("echo no such map >&2; exit 3");
+        let failure =
+            Server::start(&command, Counting::Tree, None, Some(&log)).unwrap_err().to_string();
+        assert!(failure.contains("exit status: 3"), "{failure}");
+        assert!(failure.ends_with("\n  no such map"), "{failure}");
     }
 }

@@ -181,7 +181,7 @@ fn measure(
 ) -> Result<Row> {
     let mut command = own_program()?;
     command.args(["serve-minimal", &runtime.name()]);
-    let server = Server::start(&command, Counting::Tree, core)?;
+    let server = Server::start(&command, Counting::Tree, core, None)?;
     let messages = if style == Style::Fresh { options.messages / 3 } else { options.messages };
     let plan = |messages| {
         let plan = Plan::standard(server.address, options.sessions, messages).until(interrupt);
