@@ -7,6 +7,7 @@ mod cli;
 mod control;
 mod dispatch;
 mod engine;
+mod listing;
 mod master;
 mod privilege;
 mod sandbox;
@@ -14,20 +15,26 @@ mod serve;
 mod settings;
 mod shard;
 mod start;
+mod status;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Queue};
 use control::Channel;
 
 fn main() -> ExitCode {
+    if let Some(code) = listing::by_name() {
+        return code;
+    }
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),
-        Command::Status(_) | Command::Queue(_) => ExitCode::FAILURE,
+        Command::Status(place) => status::run(&place),
+        Command::Queue(Queue::List { place, json }) => listing::list(&place, json),
+        Command::Queue(Queue::Show { place, id }) => listing::show(&place, &id),
         Command::Engine => child(engine::run),
         Command::Agentd => child(agentd::run),
     }

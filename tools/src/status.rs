@@ -1,0 +1,69 @@
+//! `ringpost status`: does it run, and what is in the queue?
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use queue::{OpenError, QueueDirectory, Selector};
+
+use crate::cli::Place;
+use crate::listing;
+use crate::settings::Settings;
+
+/// Exit code 0 where it runs, 1 where it does not, as `postfix status`.
+pub(crate) fn run(place: &Place) -> ExitCode {
+    let running = match running(place) {
+        Ok(Some(holder)) => {
+            println!("ringpost is running: process {holder}");
+            true
+        }
+        Ok(None) => {
+            println!("ringpost is not running");
+            false
+        }
+        Err(why) => {
+            eprintln!("ringpost: fatal: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(why) = queue(place) {
+        println!("queue: {why}");
+    }
+    if running { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The process that holds the queue. A directory that does not exist is not made by asking.
+fn running(place: &Place) -> Result<Option<String>, String> {
+    let settings = Settings::read(&place.configuration)?;
+    let snapshot = settings.snapshot().map_err(|problems| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    })?;
+    let directory = &snapshot.site.queue_directory;
+    if !directory.exists() {
+        return Ok(None);
+    }
+    match QueueDirectory::lock(directory) {
+        Ok(_) => Ok(None),
+        Err(OpenError::InUse { holder, .. }) => Ok(Some(holder)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn queue(place: &Place) -> Result<(), String> {
+    let (reader, _) = listing::open(place)?;
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut bytes = 0;
+    reader
+        .list(&Selector::All, |message| {
+            *counts.entry(message.queue.name()).or_default() += 1;
+            bytes += message.bytes;
+            ControlFlow::Continue(())
+        })
+        .map_err(|error| error.to_string())?;
+    let total: u64 = counts.values().sum();
+    println!("queue: {total} messages, {} KiB", bytes / 1024);
+    for (queue, count) in counts {
+        println!("  {queue}: {count}");
+    }
+    Ok(())
+}
