@@ -1,6 +1,7 @@
 //! Opening directories beneath a base, without following what a mailbox owner may have put there.
 //!
-//! The usual case is one openat2 that refuses every symbolic link and every mount point. Where it
+//! The usual case is one openat2 that refuses every symbolic link and every mount point; that there
+//! was no mount point tells that the mailbox is on the base's own file system. Where it
 //! refuses, or the kernel does not have it, the path is walked step by step. The walk follows a
 //! link only if root made it in a directory that only root writes to: that is postfix
 //! `src/util/safe_open.c`'s rule. `new/` itself is never one.
@@ -58,18 +59,25 @@ const SEARCH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 
 /// Opens a relative path as a place to create files in (O_PATH).
 pub(crate) fn open_dir(base: BorrowedFd<'_>, path: &Path) -> Result<Found, Refused> {
-    let refuse = ResolveFlags::BENEATH
-        .union(ResolveFlags::NO_SYMLINKS)
-        .union(ResolveFlags::NO_MAGICLINKS)
-        .union(ResolveFlags::NO_XDEV);
-    match rustix::fs::openat2(base, path, SEARCH, Mode::empty(), refuse) {
-        Ok(dir) => Ok(Found { dir, same_file_system: true }),
-        // A link, a mount point, a rename in the middle, a kernel or container without openat2.
-        Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN | Errno::NOSYS | Errno::PERM) => {
+    let refuse =
+        ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+    let open = |refuse| rustix::fs::openat2(base, path, SEARCH, Mode::empty(), refuse);
+    let refused = match open(refuse | ResolveFlags::NO_XDEV) {
+        Ok(dir) => return Ok(Found { dir, same_file_system: true }),
+        // A mount point on the way, or a way out of the base.
+        Err(Errno::XDEV) => match open(refuse) {
+            Ok(dir) => return Ok(Found { dir, same_file_system: false }),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    match refused {
+        // A link, a rename in the middle, a kernel or container without openat2.
+        Errno::LOOP | Errno::AGAIN | Errno::NOSYS | Errno::PERM => {
             let dir = walk(base, path, Missing::Fail, LastStep::NoLink)?;
             Ok(Found { dir, same_file_system: false })
         }
-        Err(error) => Err(error.into()),
+        error => Err(error.into()),
     }
 }
 
