@@ -7,21 +7,24 @@
 use std::any::Any;
 use std::rc::Rc;
 
+use mail::QueueId;
 use tokio::time::{Instant, timeout_at};
 
-use crate::batch::{Batch, Effect, Written};
+use crate::batch::{Alloc, Arrival, Batch, Effect, Written};
 use crate::change::{Change, Reason};
 use crate::codec::{Kind, record_bytes};
 use crate::disk::{Buf, Disk};
-use crate::entry::Stored;
+use crate::entry::{Entry, Stored};
 use crate::error::Refusal;
 use crate::fields::{put_u32, put_u64};
 use crate::group::{Decision, Group, decide};
 use crate::segment::{HEAD_BYTES, Head, PAGE};
-use crate::slice::Inner;
+use crate::slice::{Core, Inner};
 
 /// An entry of a footer: queue id and offset of the record.
 pub(crate) const FOOTER_ENTRY_BYTES: usize = 12;
+/// Stale ids that the order of untried messages may hold before it is tidied.
+const FRESH_ORDER_SLACK: usize = 64;
 
 impl<D: Disk> Inner<D> {
     /// Writes batches until the slice is closed or fails.
@@ -32,9 +35,15 @@ impl<D: Disk> Inner<D> {
             let written = self.write(batch).await;
             self.core.borrow_mut().writing = None;
             match written {
-                Ok((written, memory)) => {
+                Ok(durable) => {
+                    let written = durable.written;
+                    let (memory, files) = self.take_in(durable);
                     progress.finish(Ok(written), memory.as_ref().map(Rc::downgrade));
                     self.upkeep.notify_one();
+                    for id in files {
+                        // What cannot be removed now is removed at the next start.
+                        let _ = self.disk.remove(&crate::large::name(id)).await;
+                    }
                 }
                 Err(refusal) => {
                     progress.finish(Err(refusal), None);
@@ -100,13 +109,9 @@ impl<D: Disk> Inner<D> {
         })
     }
 
-    async fn write(
-        &self,
-        mut batch: Batch<D::Buf>,
-    ) -> Result<(Written, Option<Rc<dyn Any>>), Refusal> {
+    async fn write(&self, mut batch: Batch<D::Buf>) -> Result<Durable<D::Buf>, Refusal> {
         let bytes = batch.padded_bytes();
-        let footer_entries = batch.messages.len();
-        while !self.fits(bytes, footer_entries) {
+        while !self.fits(bytes, batch.messages.len()) {
             self.roll().await?;
         }
         let (slot, offset, file, stamp) = {
@@ -118,10 +123,17 @@ impl<D: Disk> Inner<D> {
         let arena_offset = batch.buf.offset();
         let Batch { buf, messages, effects, last_seq, .. } = batch;
         let (result, buf) = self.disk.write_durably(&file, buf, u64::from(offset)).await;
-        if result.is_err() {
-            return Err(Refusal::Failed);
-        }
+        result.map_err(|_| Refusal::Failed)?;
         let written = Written { slice: self.options.slice, slot, offset, arena_offset };
+        Ok(Durable { buf, written, messages, effects, last_seq })
+    }
+
+    /// Takes in what a durable batch says. Returns its memory, if messages are in it, and the ids of
+    /// finished messages whose files can go.
+    fn take_in(&self, batch: Durable<D::Buf>) -> (Option<Rc<dyn Any>>, Vec<QueueId>) {
+        let Durable { buf, written, messages, effects, last_seq } = batch;
+        let Written { slot, offset, arena_offset, .. } = written;
+        let bytes = buf.len();
         let memory: Option<Rc<dyn Any>> =
             if messages.is_empty() { None } else { Some(Rc::new(buf)) };
         let mut core = self.core.borrow_mut();
@@ -134,24 +146,19 @@ impl<D: Disk> Inner<D> {
         position.end += bytes as u32;
         position.last_seq = last_seq;
         core.space.touch(slot);
-        let mut orphaned = Vec::new();
-        let mut files = Vec::new();
-        for arrival in messages {
-            let mut entry = arrival.entry;
+        let mut corrections = Vec::new();
+        for Arrival { mut entry, copied } in messages {
             entry.slot = slot;
             entry.record_offset += offset;
             if let Stored::Inline { offset: content, len } = entry.stored {
-                if let Some(memory) = &memory
-                    && arrival.copied.is_none()
-                {
+                if let (Some(memory), None) = (&memory, copied) {
                     let place = (Rc::clone(memory), arena_offset + u64::from(content));
-                    core.fresh.insert(entry.id, place);
-                    core.fresh_order.push_back(entry.id);
+                    core.remember(entry.id, place);
                 }
                 entry.stored = Stored::Inline { offset: content + offset, len };
             }
             core.space.note_message(slot, entry.id, entry.record_offset);
-            match arrival.copied {
+            match copied {
                 None => {
                     core.counters.messages += 1;
                     core.space.count_in(&entry);
@@ -160,31 +167,22 @@ impl<D: Disk> Inner<D> {
                 Some(copied) => {
                     core.counters.copies += 1;
                     core.space.note_need(slot, copied.home_seq);
-                    orphaned.extend(core.moved(&entry, copied.last_seq));
+                    corrections.extend(core.moved(&entry, copied.last_seq));
                 }
             }
         }
+        let mut files = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Needs { home_seq } => core.space.note_need(slot, home_seq),
                 Effect::Gone { id } => files.extend(core.gone(id)),
             }
         }
-        let old = core.fresh_order.len() > 64 + 2 * core.fresh.len();
-        if old {
-            let mut order = std::mem::take(&mut core.fresh_order);
-            order.retain(|id| core.fresh.contains_key(id));
-            core.fresh_order = order;
-        }
         drop(core);
-        for (id, home_seq, change) in orphaned {
+        for (id, home_seq, change) in corrections {
             self.record_about(id, home_seq, &change);
         }
-        for id in files {
-            // What cannot be removed now is removed at the next start.
-            let _ = self.disk.remove(&crate::large::name(id)).await;
-        }
-        Ok((written, memory))
+        (memory, files)
     }
 
     /// Whether the current segment has room for a batch, and for the footer that then must still follow.
@@ -238,7 +236,7 @@ impl<D: Disk> Inner<D> {
             }
             (slot.file.clone(), slot.end, slot.head.stamp, seq, payload)
         };
-        let Some(buf) = crate::batch::Alloc::alloc(self, record_bytes(payload.len())) else {
+        let Some(buf) = Alloc::alloc(self, record_bytes(payload.len())) else {
             return Ok(());
         };
         let mut batch = Batch::new(buf, Instant::now());
@@ -252,7 +250,7 @@ impl<D: Disk> Inner<D> {
     /// Writes both copies of a head, one after the other, so that one of them is always whole.
     pub(crate) async fn write_head(&self, file: &D::File, head: &Head) -> Result<(), Refusal> {
         for page in 0..HEAD_BYTES / PAGE {
-            let mut buf = crate::batch::Alloc::alloc(self, PAGE).ok_or(Refusal::NoMemory)?;
+            let mut buf = Alloc::alloc(self, PAGE).ok_or(Refusal::NoMemory)?;
             head.encode(&mut buf[..PAGE]);
             buf.shrink_to(PAGE);
             let (result, _) = self.disk.write_durably(file, buf, (page * PAGE) as u64).await;
@@ -263,7 +261,7 @@ impl<D: Disk> Inner<D> {
     }
 
     /// Appends a record about a message that may be gone already.
-    pub(crate) fn record_about(&self, id: mail::QueueId, home_seq: u64, change: &Change) {
+    pub(crate) fn record_about(&self, id: QueueId, home_seq: u64, change: &Change) {
         let mut payload = Vec::new();
         change.encode(id, home_seq, &mut payload);
         // Without memory the record is missing, and the segment that needs it stays in use: see `moved`.
@@ -279,20 +277,40 @@ impl<D: Disk> Inner<D> {
     }
 }
 
-/// What must be recorded because a message changed while it was being copied.
-pub(crate) type Correction = (mail::QueueId, u64, Change);
+/// A batch that is on disk.
+struct Durable<B> {
+    buf: B,
+    written: Written,
+    messages: Vec<Arrival>,
+    effects: Vec<Effect>,
+    last_seq: u64,
+}
 
-impl<D: Disk> crate::slice::Core<D> {
+/// What must be recorded because a message changed while it was being copied.
+pub(crate) type Correction = (QueueId, u64, Change);
+
+impl<D: Disk> Core<D> {
     /// The sequence number of the first record that is not in a segment yet.
     fn first_unwritten_seq(&self) -> u64 {
         self.committed_seq + 1
+    }
+
+    /// Keeps content in memory until it was tried, or until the memory is wanted for something else.
+    fn remember(&mut self, id: QueueId, place: (Rc<dyn Any>, u64)) {
+        self.fresh.insert(id, place);
+        self.fresh_order.push_back(id);
+        // Most leave `fresh` by being tried, and stay in the order until it is worth tidying.
+        if self.fresh_order.len() > FRESH_ORDER_SLACK + 2 * self.fresh.len() {
+            let fresh = &self.fresh;
+            self.fresh_order.retain(|id| fresh.contains_key(id));
+        }
     }
 
     /// A copy of a message is durable: it lives there now.
     ///
     /// Changes that were recorded between the making of the copy and now name the old place as their
     /// home, and would be forgotten together with it; so they are said again about the new one.
-    fn moved(&mut self, copy: &crate::entry::Entry, copied_seq: u64) -> Option<Correction> {
+    fn moved(&mut self, copy: &Entry, copied_seq: u64) -> Option<Correction> {
         let before = self.store.get(copy.id).ok().flatten();
         let Some(before) = before else {
             let gone = Change::Delete { reason: Reason::Answered };
@@ -302,11 +320,11 @@ impl<D: Disk> crate::slice::Core<D> {
         self.space.count_in(copy);
         let entry = Box::new(self.store.relocate(copy).ok().flatten()?.clone());
         let changed = before.last_seq > copied_seq;
-        changed.then(|| (copy.id, copy.home_seq, Change::Snapshot { entry }))
+        changed.then_some((copy.id, copy.home_seq, Change::Snapshot { entry }))
     }
 
     /// A message is finished, durably. Returns its id where it has a file to be removed.
-    fn gone(&mut self, id: mail::QueueId) -> Option<mail::QueueId> {
+    fn gone(&mut self, id: QueueId) -> Option<QueueId> {
         let entry = self.store.finished(id)?.clone();
         self.space.count_out(&entry);
         self.fresh.remove(&id);

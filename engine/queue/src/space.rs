@@ -216,10 +216,6 @@ impl<F> Space<F> {
         self.by_seq.iter().map(|&(_, number)| number)
     }
 
-    pub(crate) fn in_use_count(&self) -> usize {
-        self.by_seq.len()
-    }
-
     /// A spare becomes the current segment; its head says so already.
     pub(crate) fn begin(&mut self, head: Head) {
         let Some(slot) = self.slots.get_mut(&head.slot) else { return };

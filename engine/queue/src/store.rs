@@ -63,14 +63,6 @@ impl Store {
         }
     }
 
-    /// True where there is such a message.
-    pub(crate) fn has(&self, id: QueueId) -> Result<bool, IndexError> {
-        match self.pending.get(&id) {
-            Some(pending) => Ok(!pending.finished),
-            None => Ok(self.index.get(id)?.is_some()),
-        }
-    }
-
     /// Takes in a message that is durable, or a newer copy of one.
     pub(crate) fn insert(&mut self, entry: Entry, active: bool) {
         let first_seq = entry.last_seq;

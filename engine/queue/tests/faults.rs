@@ -307,9 +307,8 @@ fn a_missing_damaged_or_foreign_index_is_made_anew() {
             std::fs::copy(other.path().join("index/data.mdb"), index.join("data.mdb")).unwrap();
         });
     };
-    let spoil: [(&str, &dyn Fn(&Path)); 4] =
-        [("cut", &cut), ("noise", &noise), ("missing", &missing), ("foreign", &foreign)];
-    for (name, spoil) in spoil {
+    let spoils: [&dyn Fn(&Path); 4] = [&cut, &noise, &missing, &foreign];
+    for (name, spoil) in ["cut", "noise", "missing", "foreign"].into_iter().zip(spoils) {
         let (disk, index) = (SimDisk::new(), scratch());
         let places = run(three(&disk, index.path()));
         spoil(&index.path().join("index"));

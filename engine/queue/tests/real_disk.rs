@@ -99,3 +99,61 @@ fn a_message_is_there_after_a_restart_and_gone_after_its_delivery() {
         driver.await.unwrap();
     });
 }
+
+#[test]
+fn a_tool_reads_the_queue_without_the_daemon_and_finds_by_recipient_domain_and_sender() {
+    use queue::{Queue, QueueDirectory, Reader, Selector};
+    on_both_backends(async || {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = QueueDirectory::lock(directory.path()).unwrap();
+        let path = queue.slice(0);
+        let disk = RingDisk::open(&path, Arena::new(4 << 20).unwrap()).unwrap();
+        let opened = Slice::open(disk, Options::new(0, &path)).await.unwrap();
+        let (slice, driver) = (opened.slice, ring::spawn(opened.driver.run()));
+        let mut ids = Vec::new();
+        for to in ["a@mx.example", "b@mx.example", "a@Other.example"] {
+            let id = slice.next_id(NOW);
+            let (_, commit) = slice
+                .append(id, &envelope(&[to]), |sink| {
+                    sink.push(to.as_bytes());
+                    Ok::<_, ()>(())
+                })
+                .unwrap();
+            commit.await.unwrap();
+            ids.push(id);
+        }
+        slice.hold(ids[1]).unwrap();
+        let full = Outcome::new(1, Status(4, 2, 2), "mailbox full");
+        slice
+            .outcome(ids[2], 0, &full, NOW, NOW.after(std::time::Duration::from_secs(300)))
+            .unwrap();
+        slice.close().await;
+        driver.await.unwrap();
+        drop(slice);
+
+        let reader = Reader::open(directory.path()).unwrap();
+        let listed = |selector: &Selector| {
+            let mut found = Vec::new();
+            let each = |message: queue::Listed| {
+                found.push((message.id, message.queue));
+                std::ops::ControlFlow::Continue(())
+            };
+            reader.list(selector, each).unwrap();
+            found
+        };
+        let address = |text: &str| Address::parse(text.as_bytes()).unwrap();
+        let [incoming, held, deferred] =
+            [(ids[0], Queue::Incoming), (ids[1], Queue::Hold), (ids[2], Queue::Deferred)];
+        assert_eq!(listed(&Selector::All), [incoming, held, deferred]);
+        assert_eq!(listed(&Selector::Recipient(address("A@MX.example"))), [incoming]);
+        assert_eq!(listed(&Selector::Domain("mx.example".to_owned())), [incoming, held]);
+        assert_eq!(listed(&Selector::Domain("other.example".to_owned())), [deferred]);
+        assert_eq!(listed(&Selector::Sender(Some(address("sender@client.example")))).len(), 3);
+        assert_eq!(listed(&Selector::Sender(None)), []);
+        assert_eq!(reader.content(ids[1]).unwrap(), b"b@mx.example");
+        assert_eq!(
+            reader.find(ids[2]).unwrap().unwrap().due.map(Time::secs),
+            Some(NOW.secs() + 300)
+        );
+    });
+}

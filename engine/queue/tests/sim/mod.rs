@@ -20,10 +20,10 @@ const SECTOR: usize = 512;
 
 /// Deterministic choices (SplitMix64).
 #[derive(Clone, Debug)]
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,13 +31,13 @@ impl Dice {
         (z ^ (z >> 31)) % sides.max(1)
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.roll(100) < percent
     }
 }
 
 /// Batch memory: a heap block that pretends to lie in an arena.
-pub struct HeapBuf {
+pub(crate) struct HeapBuf {
     bytes: Vec<u8>,
     offset: u64,
     state: Rc<RefCell<State>>,
@@ -91,7 +91,7 @@ enum NameChange {
 }
 
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     inodes: Vec<Inode>,
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
@@ -100,52 +100,52 @@ pub struct State {
     memory_max: usize,
     drawn: u64,
     /// How many points were passed.
-    pub points: usize,
+    pub(crate) points: usize,
     halt_at: Option<usize>,
     halted: bool,
     fail_at: Option<usize>,
     /// Reads of this file fail.
-    pub unreadable: Option<String>,
+    pub(crate) unreadable: Option<String>,
     /// No segment can be made, no file written.
-    pub full: bool,
+    pub(crate) full: bool,
     /// What was done, in order, for golden tests.
-    pub trace: Vec<String>,
+    pub(crate) trace: Vec<String>,
 }
 
 #[derive(Clone)]
-pub struct SimDisk {
-    pub state: Rc<RefCell<State>>,
+pub(crate) struct SimDisk {
+    pub(crate) state: Rc<RefCell<State>>,
     halted: Rc<Notify>,
 }
 
 impl SimDisk {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State { memory_max: 64 << 20, drawn: 1, ..State::default() };
         Self { state: Rc::new(RefCell::new(state)), halted: Rc::new(Notify::new()) }
     }
 
     /// The power goes at this point, counted from now.
-    pub fn halt_after(&self, points: usize) {
+    pub(crate) fn halt_after(&self, points: usize) {
         let mut state = self.state.borrow_mut();
         state.halt_at = Some(state.points + points);
     }
 
     /// The call at this point, counted from now, fails with EIO.
-    pub fn fail_after(&self, points: usize) {
+    pub(crate) fn fail_after(&self, points: usize) {
         let mut state = self.state.borrow_mut();
         state.fail_at = Some(state.points + points);
     }
 
-    pub fn limit_memory(&self, bytes: usize) {
+    pub(crate) fn limit_memory(&self, bytes: usize) {
         self.state.borrow_mut().memory_max = bytes;
     }
 
-    pub fn is_halted(&self) -> bool {
+    pub(crate) fn is_halted(&self) -> bool {
         self.state.borrow().halted
     }
 
     /// Runs until it ends (`Some`) or the power goes (`None`).
-    pub async fn until_halted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn until_halted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             () = self.halted.notified() => None,
@@ -154,7 +154,7 @@ impl SimDisk {
     }
 
     /// What is on the disk after a power cut.
-    pub fn after_power_cut(&self, dice: &mut Dice) -> Self {
+    pub(crate) fn after_power_cut(&self, dice: &mut Dice) -> Self {
         let old = self.state.borrow();
         let mut names = old.durable_names.clone();
         for change in &old.name_changes {
@@ -175,7 +175,7 @@ impl SimDisk {
 
     /// What is on the disk after the process alone was killed: all that it had handed over; of a write
     /// in flight whatever the kernel got to.
-    pub fn after_kill(&self) -> Self {
+    pub(crate) fn after_kill(&self) -> Self {
         let old = self.state.borrow();
         let inodes = old.inodes.iter().map(|inode| Inode {
             durable: inode.bytes.clone(),
@@ -185,12 +185,12 @@ impl SimDisk {
         old.successor(inodes.collect(), old.names.clone())
     }
 
-    pub fn read_file(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn read_file(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state.borrow();
         state.names.get(name).map(|inode| state.inodes[*inode].bytes.clone())
     }
 
-    pub fn change_file(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn change_file(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state.borrow_mut();
         let inode = state.names[name];
         let inode = &mut state.inodes[inode];
@@ -198,7 +198,7 @@ impl SimDisk {
         inode.durable = inode.bytes.clone();
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.state.borrow().names.keys().cloned().collect()
     }
 
@@ -233,7 +233,7 @@ impl SimDisk {
 
 impl State {
     /// Other numbers than another disk draws.
-    pub fn set_drawn(&mut self, drawn: u64) {
+    pub(crate) fn set_drawn(&mut self, drawn: u64) {
         self.drawn = drawn;
     }
 

@@ -3,6 +3,8 @@
 //! For each message the model keeps every state it went through, and the first of them that may still be
 //! the one on disk. After a crash the queue must hold one of the states from there on.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,33 +18,33 @@ use queue::{Attempt, Driver, Notes, Options, Reason, Report, Slice, SliceError, 
 
 use crate::sim::{Dice, SimDisk};
 
-pub const NOW: Time = Time(1_790_000_000_000_000);
+pub(crate) const NOW: Time = Time(1_790_000_000_000_000);
 
 /// A message's state; `None` is gone.
-pub type Seen = Option<State>;
+pub(crate) type Seen = Option<State>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    pub recipients: Vec<Recipient>,
-    pub standings: Vec<Standing>,
-    pub held: bool,
-    pub expired: bool,
+pub(crate) struct State {
+    pub(crate) recipients: Vec<Recipient>,
+    pub(crate) standings: Vec<Standing>,
+    pub(crate) held: bool,
+    pub(crate) expired: bool,
 }
 
-pub struct Tracked {
-    pub content: Vec<u8>,
+pub(crate) struct Tracked {
+    pub(crate) content: Vec<u8>,
     /// What it was and is; begins with `None`, before it was accepted.
-    pub states: Vec<Seen>,
+    pub(crate) states: Vec<Seen>,
     /// All before this one are over, durably.
-    pub durable: usize,
+    pub(crate) durable: usize,
 }
 
 #[derive(Default)]
-pub struct Model {
-    pub messages: BTreeMap<QueueId, Tracked>,
+pub(crate) struct Model {
+    pub(crate) messages: BTreeMap<QueueId, Tracked>,
 }
 
-pub type Shared = Rc<RefCell<Model>>;
+pub(crate) type Shared = Rc<RefCell<Model>>;
 
 impl Model {
     /// All states of now are durable.
@@ -76,7 +78,7 @@ impl Model {
     }
 }
 
-pub fn envelope(recipients: u64) -> Rc<Envelope> {
+pub(crate) fn envelope(recipients: u64) -> Rc<Envelope> {
     let address = |text: String| Address::parse(text.as_bytes()).unwrap();
     let recipients = (0..recipients).map(|n| Recipient::new(address(format!("u{n}@mx.example"))));
     Rc::new(Envelope {
@@ -96,7 +98,7 @@ pub fn envelope(recipients: u64) -> Rc<Envelope> {
     })
 }
 
-pub fn new_state(envelope: &Envelope) -> State {
+pub(crate) fn new_state(envelope: &Envelope) -> State {
     let pending = Standing::Pending { retry: envelope.arrival, last: None };
     State {
         recipients: envelope.recipients.clone(),
@@ -107,7 +109,7 @@ pub fn new_state(envelope: &Envelope) -> State {
 }
 
 /// Small segments, so that a few messages are enough to roll, reuse and copy them.
-pub fn options(index: PathBuf, boot: u64) -> Options {
+pub(crate) fn options(index: PathBuf, boot: u64) -> Options {
     Options {
         boot_id: format!("boot {boot}"),
         segment_bytes: 64 << 10,
@@ -120,7 +122,7 @@ pub fn options(index: PathBuf, boot: u64) -> Options {
 }
 
 /// One step of a workload. Returns once it is recorded, and for some steps once it is durable.
-pub async fn step(
+pub(crate) async fn step(
     slice: &Slice<SimDisk>,
     model: &Shared,
     dice: &mut Dice,
@@ -296,14 +298,17 @@ fn content(dice: &mut Dice, bytes_max: u64) -> Vec<u8> {
     (0..len).map(|n| if n % 61 == 60 { b'\n' } else { b'a' + (dice.roll(26) as u8) }).collect()
 }
 
-pub async fn open(disk: &SimDisk, options: Options) -> (Slice<SimDisk>, Driver<SimDisk>, Report) {
+pub(crate) async fn open(
+    disk: &SimDisk,
+    options: Options,
+) -> (Slice<SimDisk>, Driver<SimDisk>, Report) {
     let opened = Slice::open(disk.clone(), options).await.unwrap();
     (opened.slice, opened.driver, opened.report)
 }
 
 /// The queue holds, for each message, a state that it may hold, and nothing that it may not. From then on
 /// that state is the one it has.
-pub async fn check(slice: &Slice<SimDisk>, disk: &SimDisk, model: &Shared, context: &str) {
+pub(crate) async fn check(slice: &Slice<SimDisk>, disk: &SimDisk, model: &Shared, context: &str) {
     let ids: Vec<QueueId> = model.borrow().messages.keys().copied().collect();
     for id in ids {
         let seen = match slice.load(id).await {
@@ -342,7 +347,7 @@ pub async fn check(slice: &Slice<SimDisk>, disk: &SimDisk, model: &Shared, conte
     }
 }
 
-pub fn read_content(disk: &SimDisk, id: QueueId, content: Content) -> Vec<u8> {
+pub(crate) fn read_content(disk: &SimDisk, id: QueueId, content: Content) -> Vec<u8> {
     match content {
         Content::Segment { segment, offset, len, .. } => {
             let bytes = disk.read_file(&format!("segment-{segment:08x}")).unwrap();
