@@ -88,6 +88,10 @@ impl Maildirs {
         Batch { maildirs: self, base, acting: identity.act(), drafts: Vec::new(), done: Vec::new() }
     }
 
+    fn full(&self, path: &Path) -> PathBuf {
+        self.settings.base.join(path)
+    }
+
     fn create(&self, way: Way) -> &dyn Create {
         match way {
             Way::Unnamed => &self.unnamed,
@@ -184,16 +188,16 @@ impl Batch<'_> {
         letter: Letter<'_>,
     ) -> Result<Draft, MailboxError> {
         let path = relative(mailbox)?;
-        let end = letter
-            .text
-            .missing_newline()
-            .map_err(|error| MailboxError::io("read message for", &*path, error))?;
+        let end = letter.text.missing_newline().map_err(|error| {
+            MailboxError::io("read message for", self.maildirs.full(&path), error)
+        })?;
         let mut headers = std::mem::take(&mut self.maildirs.headers);
         headers.clear();
         put_headers(&mut headers, letter.job);
         let size_bytes = headers.len() as u64 + letter.text.len() + end.len() as u64;
         let limit_bytes = self.maildirs.settings.limit_bytes;
         if limit_bytes > 0 && size_bytes > limit_bytes {
+            let path = self.maildirs.full(&path);
             return Err(MailboxError::OverLimit { path, size_bytes, limit_bytes });
         }
         self.acting.become_owner(owner)?;
@@ -201,18 +205,20 @@ impl Batch<'_> {
         let (new, file_system, created) = self.open_new(&path)?;
         let name = file_name(letter.job, &self.maildirs.settings.host, size_bytes);
         let delivered_before = letter.job.seen_before
-            && is_delivered(new.as_fd(), &prefix(letter.job))
-                .map_err(|error| MailboxError::io("look for earlier delivery in", &*path, error))?;
+            && is_delivered(new.as_fd(), &prefix(letter.job)).map_err(|error| {
+                MailboxError::io("look for earlier delivery in", self.maildirs.full(&path), error)
+            })?;
         let stage = if delivered_before {
             Stage::Published(Published::Before)
         } else {
             let failed = |error| {
-                let file = self.maildirs.settings.base.join(&path).join("new").join(&name);
+                let file = self.maildirs.full(&path).join("new").join(&name);
                 MailboxError::io("create maildir file", file, error)
             };
             let (hidden, way) = self.hidden(new.as_fd(), &name).map_err(failed)?;
             if let Err(error) = write_all(&hidden.file, &headers, letter.text, end) {
                 self.maildirs.create(way).discard(&hidden, &name);
+                let path = self.maildirs.full(&path);
                 return Err(MailboxError::io("write maildir file in", path, error));
             }
             Stage::Hidden(hidden, way)
@@ -237,7 +243,7 @@ impl Batch<'_> {
 
     /// Opens the mailbox's `new/`; makes the mailbox where it is missing, and says so.
     fn open_new(&mut self, path: &Path) -> Result<(OwnedFd, Rc<FileSystem>, bool), MailboxError> {
-        let full = || self.maildirs.settings.base.join(path);
+        let full = || self.maildirs.full(path);
         let base = match &self.base {
             Ok(base) => base,
             Err(error) => {
@@ -260,8 +266,7 @@ impl Batch<'_> {
         } else {
             let known = self.maildirs.file_systems.of(found.dir.as_fd());
             known.map_err(|error| {
-                let full = self.maildirs.settings.base.join(path);
-                MailboxError::io("open file system of", full, error)
+                MailboxError::io("open file system of", self.maildirs.full(path), error)
             })?
         };
         Ok((found.dir, file_system, created))
@@ -320,7 +325,7 @@ impl Batch<'_> {
                 if self.acting.become_owner(draft.owner).is_ok() {
                     self.maildirs.create(*way).discard(hidden, &draft.name);
                 }
-                let path = self.maildirs.settings.base.join(&draft.path);
+                let path = self.maildirs.full(&draft.path);
                 draft.stage = Stage::Failed(MailboxError::Sync { path, source });
             }
         }
@@ -331,8 +336,7 @@ impl Batch<'_> {
         let published = self.acting.become_owner(draft.owner).and_then(|()| {
             let create = self.maildirs.create(*way);
             create.publish(hidden, draft.new.as_fd(), &draft.name).map_err(|error| {
-                let base = &self.maildirs.settings.base;
-                let file = base.join(&draft.path).join("new").join(&draft.name);
+                let file = self.maildirs.full(&draft.path).join("new").join(&draft.name);
                 MailboxError::io("create maildir file", file, error)
             })
         });
@@ -359,7 +363,7 @@ impl Batch<'_> {
             if published == Published::Now && self.acting.become_owner(draft.owner).is_ok() {
                 let _ = rustix::fs::unlinkat(&draft.new, &*draft.name, AtFlags::empty());
             }
-            let path = self.maildirs.settings.base.join(&draft.path);
+            let path = self.maildirs.full(&draft.path);
             draft.stage = Stage::Failed(MailboxError::Sync { path, source });
         }
     }

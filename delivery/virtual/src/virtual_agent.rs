@@ -137,7 +137,8 @@ impl VirtualAgent {
                 Answer::Wait(self.times.delay)
             }
             Err(error) => {
-                let what = format!("delivery failed to mailbox {path}");
+                let full = self.config.mailbox.virtual_mailbox_base.join(path);
+                let what = format!("delivery failed to mailbox {}", full.display());
                 Answer::Done(failure(job.tag, &what, &error))
             }
         }

@@ -114,7 +114,7 @@ fn one_batch_goes_to_all_kinds_of_mailboxes_and_none_stops_another() {
     assert_eq!(
         texts[6],
         format!(
-            "4.3.5 delivery failed to mailbox example.com: destination {} is not a regular file",
+            "4.3.5 delivery failed to mailbox {0}: destination {0} is not a regular file",
             directory.display()
         )
     );
@@ -217,8 +217,8 @@ fn a_locked_mailbox_is_tried_again_and_then_deferred() {
     assert_eq!(
         said(outcome),
         format!(
-            "4.2.0 delivery failed to mailbox box: unable to create lock file {}/box.lock: held by \
-             somebody else",
+            "4.2.0 delivery failed to mailbox {0}/box: unable to create lock file {0}/box.lock: held \
+             by somebody else",
             base.path().display()
         )
     );
