@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use agent::{Gone, Link, Sources, Submitted};
 use intake::Accepted;
-use mail::log::{self, Event};
+use mail::log::Event;
 use mail::{Outcome, QueueId, Status, Time, Verdict};
 use qmgr::{Admission, Change, Effects, Log, Message, Pending, Scheduler, Transport};
 use queue::{Lease, Place, Reason, RingDisk, Slice, SliceError, Standing};
@@ -414,42 +414,7 @@ impl Dispatch {
     }
 
     fn print(&self, line: &Log) {
-        let event = match line {
-            Log::Active { id, from, size, nrcpt } => {
-                Event::Active { id: *id, from: from.as_ref(), size: *size, recipients: *nrcpt }
-            }
-            Log::Delivery(delivery) => Event::Delivery(log::Delivery {
-                id: delivery.id,
-                to: &delivery.to,
-                orig_to: delivery.orig_to.as_ref(),
-                relay: delivery.relay.as_deref().unwrap_or("none"),
-                connection_use: 0,
-                delays: log::Delays {
-                    total: delivery.delays.total,
-                    before: delivery.delays.before,
-                    active: delivery.delays.active,
-                    connecting: delivery.delays.connecting,
-                    delivering: delivery.delays.delivering,
-                },
-                dsn: delivery.dsn,
-                status: delivery.status,
-                text: &delivery.text,
-            }),
-            Log::Removed { id } => Event::Removed { id: *id },
-            Log::Expired { id, from } => Event::GivenUp {
-                id: *id,
-                from: from.as_ref(),
-                status: "expired",
-                action: "placed on hold",
-            },
-            Log::Undeliverable { id, from } => Event::GivenUp {
-                id: *id,
-                from: from.as_ref(),
-                status: "undeliverable",
-                action: "placed on hold",
-            },
-        };
-        (self.log)(line.service(), 0, event);
+        (self.log)(line.service(), 0, line.event());
     }
 }
 

@@ -84,12 +84,13 @@ pub(crate) fn by_name() -> Option<ExitCode> {
             let place = Place { configuration: options.configuration };
             let show =
                 Show::from_options(options.body, options.envelope, options.header, options.name);
-            let shown = options.ids.iter().map(|id| show_one(&place, id, show));
-            let worst = shown.filter(Result::is_err).last();
-            Some(match worst {
-                Some(Err(why)) => fail("postcat", &why),
-                _ => ExitCode::SUCCESS,
-            })
+            let mut code = ExitCode::SUCCESS;
+            for id in &options.ids {
+                if let Err(why) = show_one(&place, id, show) {
+                    code = fail("postcat", &why);
+                }
+            }
+            Some(code)
         }
         _ => None,
     }
@@ -136,11 +137,11 @@ fn try_list(place: &Place, json: bool) -> Result<(), String> {
     let printed = if json {
         let mut listing = Json::new(out, names);
         each(&reader, |message| listing.message(message))
-            .and_then(|written| Ok(written.and_then(|()| listing.finish())))
+            .map(|written| written.and_then(|()| listing.finish()))
     } else {
         let mut listing = Mailq::new(out, names);
         each(&reader, |message| listing.message(message))
-            .and_then(|written| Ok(written.and_then(|()| listing.finish())))
+            .map(|written| written.and_then(|()| listing.finish()))
     };
     match printed {
         Err(error) => Err(error.to_string()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as Place;
+use mail::log::Delays;
 use mail::{Address, Content, Job, Outcome, QueueId, Status, Time, Verdict};
 use slab::Slab;
 
@@ -17,8 +18,8 @@ use crate::entries::{By, Entries, List, NONE, State};
 use crate::lane::{Alarm, Lanes, Rest};
 use crate::runs::{PULL_MESSAGES_MAX, Runs};
 use crate::{
-    Admission, Change, Cursor, Delays, Delivery, Effects, Hold, Log, Message, Parameters, Pending,
-    Resolve, Source, Submit, Transport,
+    Admission, Change, Cursor, Delivery, Effects, Hold, Log, Message, Parameters, Pending, Resolve,
+    Source, Submit, Transport,
 };
 
 /// Times that a job may be in hand when its agent dies, before it is deferred: it may be the cause.

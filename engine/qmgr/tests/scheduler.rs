@@ -4,6 +4,8 @@ mod world;
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+use mail::log::{Formatter, Record, Style};
 use mail::{Recipient, Status, Time, Verdict};
 use qmgr::{Admission, Hold, Log, Parameters, Transport, TransportParameters};
 use world::{Place, World, address};
@@ -40,8 +42,18 @@ fn answer(world: &mut World, (verdict, status): (Verdict, Status)) {
     world.answer(0, verdict, status);
 }
 
+/// A line as the log would have it, less its date and host.
+fn printed(line: &Log) -> String {
+    let mut text = Vec::new();
+    let record = Record { time: Time(0), service: line.service(), session: 0, event: line.event() };
+    Formatter::new(Style::Postfix, "host", "log", TimeZone::UTC, 2).write(&record, &mut text);
+    let text = String::from_utf8(text).unwrap();
+    let (_, rest) = text.trim_end().split_once("log/").unwrap();
+    rest.replacen("[0]", "", 1)
+}
+
 fn log(world: &World) -> Vec<String> {
-    world.log.iter().map(|line| format!("{}: {line}", line.service())).collect()
+    world.log.iter().map(printed).collect()
 }
 
 fn until(world: &World, id: mail::QueueId) -> u64 {
