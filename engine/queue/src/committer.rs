@@ -6,9 +6,10 @@
 
 use std::any::Any;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mail::QueueId;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::batch::{Alloc, Arrival, Batch, Effect, Written};
 use crate::change::{Change, Reason};
@@ -23,6 +24,8 @@ use crate::slice::{Core, Inner};
 
 /// An entry of a footer: queue id and offset of the record.
 pub(crate) const FOOTER_ENTRY_BYTES: usize = 12;
+/// How soon memory for the head of a segment is asked for again.
+const MEMORY_RETRY: Duration = Duration::from_millis(1);
 /// Stale ids that the order of untried messages may hold before it is tidied.
 const FRESH_ORDER_SLACK: usize = 64;
 
@@ -214,7 +217,13 @@ impl<D: Disk> Inner<D> {
                 return Err(Refusal::Failed);
             }
         };
-        self.write_head(&file, &head).await?;
+        // The page kept back is busy where a segment is being marked free at this moment.
+        while let Err(refusal) = self.write_head(&file, &head).await {
+            if refusal != Refusal::NoMemory {
+                return Err(refusal);
+            }
+            sleep(MEMORY_RETRY).await;
+        }
         self.core.borrow_mut().space.begin(head);
         // The next one is made while this one fills.
         self.spare_wanted.notify_one();
@@ -249,15 +258,24 @@ impl<D: Disk> Inner<D> {
 
     /// Writes both copies of a head, one after the other, so that one of them is always whole.
     pub(crate) async fn write_head(&self, file: &D::File, head: &Head) -> Result<(), Refusal> {
+        let kept = self.core.borrow_mut().head_page.take();
+        let mut buf = match kept.or_else(|| Alloc::alloc(self, PAGE)) {
+            Some(buf) => buf,
+            None => return Err(Refusal::NoMemory),
+        };
+        buf.shrink_to(PAGE);
+        let mut result = Ok(());
         for page in 0..HEAD_BYTES / PAGE {
-            let mut buf = Alloc::alloc(self, PAGE).ok_or(Refusal::NoMemory)?;
             head.encode(&mut buf[..PAGE]);
-            buf.shrink_to(PAGE);
-            let (result, _) = self.disk.write_durably(file, buf, (page * PAGE) as u64).await;
+            let offset = (page * PAGE) as u64;
+            (result, buf) = self.disk.write_durably(file, buf, offset).await;
             self.core.borrow_mut().counters.segment_writes += 1;
-            result.map_err(|_| Refusal::Failed)?;
+            if result.is_err() {
+                break;
+            }
         }
-        Ok(())
+        self.core.borrow_mut().head_page = Some(buf);
+        result.map_err(|_| Refusal::Failed)
     }
 
     /// Appends a record about a message that may be gone already.

@@ -27,7 +27,7 @@ use crate::entry::{Entry, Stored};
 use crate::error::{IndexError, OpenError};
 use crate::index::{self, Index};
 use crate::options::Options;
-use crate::segment::{self, Found, HEAD_BYTES, Head, Use};
+use crate::segment::{self, Found, HEAD_BYTES, Head, PAGE, Use};
 use crate::slice::{Core, Counters, Inner, Slice};
 use crate::space::{Slot, Space};
 use crate::store::Store;
@@ -439,6 +439,7 @@ impl<D: Disk> Recovery<D> {
             counters: Counters::default(),
             touched: Instant::now(),
             scratch: Vec::new(),
+            head_page: self.disk.alloc(PAGE),
         };
         let inner = Rc::new(Inner {
             disk: self.disk,

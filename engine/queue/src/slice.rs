@@ -27,6 +27,9 @@ use crate::segment::{HEAD_BYTES, PAGE};
 use crate::space::Space;
 use crate::store::Store;
 
+/// With an index that cannot be written to, so many times the usual lag is kept in memory.
+const INDEX_LAG_FACTOR: usize = 4;
+
 /// One slice. Cheap to clone.
 pub struct Slice<D: Disk>(pub(crate) Rc<Inner<D>>);
 
@@ -86,6 +89,8 @@ pub(crate) struct Core<D: Disk> {
     /// When something was last recorded.
     pub(crate) touched: Instant,
     pub(crate) scratch: Vec<u8>,
+    /// Kept back for the heads of segments, so that rolling needs no memory when there is none.
+    pub(crate) head_page: Option<D::Buf>,
 }
 
 /// What the slice has done since it was opened.
@@ -147,7 +152,9 @@ impl<D: Disk> Drop for Transaction<D> {
         let open = self.0.open_transactions.get();
         self.0.open_transactions.set(open - 1);
         // A batch that waited for this one may have no reason to any more.
-        self.0.work.notify_one();
+        if self.0.core.try_borrow().is_ok_and(|core| core.open.is_some()) {
+            self.0.work.notify_one();
+        }
     }
 }
 
@@ -327,7 +334,7 @@ impl<D: Disk> Slice<D> {
         self.0.record(id, &change)
     }
 
-    /// Sets a message aside until it is released.
+    /// Sets a message aside until it is released. If the scheduler has it, it must put it back.
     pub fn hold(&self, id: QueueId) -> Result<(), SliceError> {
         self.0.record(id, &Change::Hold).map(drop)
     }
@@ -370,6 +377,12 @@ impl<D: Disk> Slice<D> {
         drop(core);
         self.0.work.notify_one();
         Settled(progress)
+    }
+
+    /// Why the index is not up to date, if it could not be written to. Mail is taken and delivered as long
+    /// as there is memory for what the index lacks.
+    pub fn index_error(&self) -> Option<String> {
+        self.0.core.borrow().index_error.clone()
     }
 
     /// What it has done since it was opened.
@@ -488,6 +501,10 @@ impl Entry {
 impl<D: Disk> Core<D> {
     pub(crate) fn accepting(&self, options: &Options, bytes: u64) -> Result<(), Refusal> {
         self.ended.map_or(Ok(()), Err)?;
+        let lagging = self.store.pending_count() > INDEX_LAG_FACTOR * options.index_lag_messages;
+        if self.index_error.is_some() && lagging {
+            return Err(Refusal::NoSpace);
+        }
         // Rolling to the next segment leaves up to a batch of room behind in the last one.
         let waste = options.record_bytes_max.max(options.batch_bytes) as u64;
         let spares = self.space.spares.len() as u64;

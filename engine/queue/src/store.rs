@@ -67,7 +67,8 @@ impl Store {
     pub(crate) fn insert(&mut self, entry: Entry, active: bool) {
         let first_seq = entry.last_seq;
         let id = entry.id;
-        if active {
+        // What is held is nobody's until it is released.
+        if active && !entry.held {
             self.active.insert(id);
         }
         match self.pending.get_mut(&id) {

@@ -15,6 +15,8 @@ use crate::space::Slot;
 
 /// Nothing recorded for this long: the slice is idle, and the index is brought up to date.
 const IDLE: Duration = Duration::from_millis(5);
+/// How often writing to the index is tried again after it failed.
+const INDEX_RETRY: Duration = Duration::from_secs(1);
 /// How often making a segment is tried again on a full disk.
 const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 
@@ -87,8 +89,13 @@ impl<D: Disk> Inner<D> {
                 flushed = Instant::now();
                 self.make_space().await;
                 if self.core.borrow().store.pending_count() > 0 {
-                    // Changes that are not durable yet.
-                    let _ = timeout(IDLE, self.upkeep.notified()).await;
+                    // Changes that are not durable yet, or an index that cannot be written to.
+                    let failing = self.core.borrow().index_error.is_some();
+                    let wait = if failing { INDEX_RETRY } else { IDLE };
+                    let _ = timeout(wait, self.upkeep.notified()).await;
+                    if failing {
+                        sleep(IDLE).await;
+                    }
                 }
             } else {
                 sleep(IDLE).await;
@@ -154,9 +161,13 @@ impl<D: Disk> Inner<D> {
                 }
                 continue;
             };
-            if self.free(number).await.is_err() {
-                self.fail(Refusal::Failed);
-                return;
+            match self.free(number).await {
+                Ok(()) => {}
+                Err(Refusal::NoMemory) => return,
+                Err(refusal) => {
+                    self.fail(refusal);
+                    return;
+                }
             }
         }
         let victim = self.core.borrow().space.mostly_dead();
