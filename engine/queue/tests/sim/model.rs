@@ -1,7 +1,8 @@
 //! What the queue should hold, and a workload that tells it.
 //!
-//! For each message the model keeps every state it went through, and the first of them that may still be
-//! the one on disk. After a crash the queue must hold one of the states from there on.
+//! For each message the model keeps the state that is durable, and the changes after it that may or may
+//! not be. After a crash the queue must hold the former, with any of the latter: a torn write can lose a
+//! record and keep the one behind it.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
@@ -31,12 +32,18 @@ pub(crate) struct State {
     pub(crate) expired: bool,
 }
 
+type Change = Rc<dyn Fn(&mut Seen)>;
+
 pub(crate) struct Tracked {
     pub(crate) content: Vec<u8>,
-    /// What it was and is; begins with `None`, before it was accepted.
-    pub(crate) states: Vec<Seen>,
-    /// All before this one are over, durably.
-    pub(crate) durable: usize,
+    /// What it is, durably; `None` before it was accepted, and after its end.
+    durable: Seen,
+    /// How many changes led there.
+    settled: usize,
+    /// The changes after that.
+    later: Vec<Change>,
+    /// What it is with all of them.
+    pub(crate) now: Seen,
 }
 
 #[derive(Default)]
@@ -46,34 +53,72 @@ pub(crate) struct Model {
 
 pub(crate) type Shared = Rc<RefCell<Model>>;
 
+impl Tracked {
+    fn change(&mut self, change: impl Fn(&mut Seen) + 'static) {
+        change(&mut self.now);
+        self.later.push(Rc::new(change));
+    }
+
+    /// The first `changes` of its life are durable.
+    fn settle(&mut self, changes: usize) {
+        let newly = changes.saturating_sub(self.settled);
+        for change in self.later.drain(..newly) {
+            change(&mut self.durable);
+        }
+        self.settled += newly;
+    }
+
+    fn possible(&self) -> Vec<Seen> {
+        let mut possible = vec![self.durable.clone()];
+        for change in &self.later {
+            for mut state in possible.clone() {
+                change(&mut state);
+                if !possible.contains(&state) {
+                    possible.push(state);
+                }
+            }
+        }
+        possible
+    }
+}
+
 impl Model {
-    /// All states of now are durable.
+    fn accept(&mut self, id: QueueId, content: Vec<u8>, state: State) {
+        let tracked = Tracked { content, durable: None, settled: 0, later: Vec::new(), now: None };
+        // An id that a crash took away can come again, as the clock stands still here.
+        self.messages.insert(id, tracked);
+        let message = self.messages.get_mut(&id).unwrap();
+        message.change(move |seen| *seen = Some(state.clone()));
+    }
+
+    /// All changes counted in `upto` are durable.
     fn settle(&mut self, upto: &BTreeMap<QueueId, usize>) {
-        for (id, states) in upto {
-            let message = self.messages.get_mut(id).unwrap();
-            message.durable = message.durable.max(states - 1);
+        for (id, changes) in upto {
+            self.messages.get_mut(id).unwrap().settle(*changes);
         }
     }
 
-    fn lengths(&self) -> BTreeMap<QueueId, usize> {
-        self.messages.iter().map(|(id, message)| (*id, message.states.len())).collect()
+    fn changes(&self) -> BTreeMap<QueueId, usize> {
+        self.messages.iter().map(|(id, m)| (*id, m.settled + m.later.len())).collect()
     }
 
-    fn change(&mut self, id: QueueId, change: impl FnOnce(&mut State)) {
-        let message = self.messages.get_mut(&id).unwrap();
-        let mut state = message.states.last().unwrap().clone().unwrap();
-        change(&mut state);
-        let open = |s: &Standing| matches!(s, Standing::Pending { .. } | Standing::Failed(_));
-        let alive = state.standings.iter().any(open);
-        message.states.push(alive.then_some(state));
+    fn change(&mut self, id: QueueId, change: impl Fn(&mut State) + 'static) {
+        self.messages.get_mut(&id).unwrap().change(move |seen| {
+            let Some(state) = seen else { return };
+            change(state);
+            let open = |s: &Standing| matches!(s, Standing::Pending { .. } | Standing::Failed(_));
+            if !state.standings.iter().any(open) {
+                *seen = None;
+            }
+        });
     }
 
     fn remove(&mut self, id: QueueId) {
-        self.messages.get_mut(&id).unwrap().states.push(None);
+        self.messages.get_mut(&id).unwrap().change(|seen| *seen = None);
     }
 
     fn alive(&self) -> Vec<QueueId> {
-        let alive = self.messages.iter().filter(|(_, m)| m.states.last().unwrap().is_some());
+        let alive = self.messages.iter().filter(|(_, message)| message.now.is_some());
         alive.map(|(id, _)| *id).collect()
     }
 }
@@ -149,7 +194,7 @@ pub(crate) async fn step(
         9 => {
             let (id, at) = (pick(dice), Time(NOW.0 + dice.roll(1000)));
             slice.requeue(id, at)?;
-            model.borrow_mut().change(id, |state| retry_all(state, at));
+            model.borrow_mut().change(id, move |state| retry_all(state, at));
         }
         10 => {
             let id = pick(dice);
@@ -165,7 +210,7 @@ pub(crate) async fn step(
             model.borrow_mut().remove(id);
         }
         12 => {
-            let upto = model.borrow().lengths();
+            let upto = model.borrow().changes();
             slice.settled().await?;
             model.borrow_mut().settle(&upto);
         }
@@ -204,9 +249,7 @@ async fn accept(slice: &Slice<SimDisk>, model: &Shared, dice: &mut Dice) -> Resu
         drop(transaction);
         match appended {
             Ok((_, commit)) => {
-                let states = vec![None, Some(new_state(&envelope))];
-                let tracked = Tracked { content, states, durable: 0 };
-                model.borrow_mut().messages.insert(id, tracked);
+                model.borrow_mut().accept(id, content, new_state(&envelope));
                 commits.push((id, commit));
             }
             Err(queue::AppendError::Content(())) => assert!(refused),
@@ -215,9 +258,7 @@ async fn accept(slice: &Slice<SimDisk>, model: &Shared, dice: &mut Dice) -> Resu
     }
     for (id, commit) in commits {
         commit.await?;
-        let mut model = model.borrow_mut();
-        let message = model.messages.get_mut(&id).unwrap();
-        message.durable = message.durable.max(1);
+        model.borrow_mut().messages.get_mut(&id).unwrap().settle(1);
     }
     Ok(())
 }
@@ -240,12 +281,9 @@ async fn accept_file(
     }
     let file = large.finish().await?;
     let commit = slice.append_file(id, &envelope, file, Notes::default())?;
-    let states = vec![None, Some(new_state(&envelope))];
-    model.borrow_mut().messages.insert(id, Tracked { content, states, durable: 0 });
+    model.borrow_mut().accept(id, content, new_state(&envelope));
     commit.await?;
-    let mut model = model.borrow_mut();
-    let message = model.messages.get_mut(&id).unwrap();
-    message.durable = message.durable.max(1);
+    model.borrow_mut().messages.get_mut(&id).unwrap().settle(1);
     Ok(())
 }
 
@@ -257,7 +295,7 @@ fn outcome(
 ) -> Result<(), SliceError> {
     let recipients = {
         let model = model.borrow();
-        model.messages[&id].states.last().unwrap().as_ref().unwrap().recipients.len() as u64
+        model.messages[&id].now.as_ref().unwrap().recipients.len() as u64
     };
     let number = dice.roll(recipients) as u32;
     let retry = Time(NOW.0 + 1_000_000 + dice.roll(1_000_000));
@@ -283,9 +321,12 @@ fn outcome(
         }
     };
     slice.outcome(id, number, &outcome, NOW, retry)?;
-    model.borrow_mut().change(id, |state| {
-        state.standings[number as usize] = standing;
-        for to in more {
+    model.borrow_mut().change(id, move |state| {
+        // Its number may come from a redirection that was lost.
+        if let Some(current) = state.standings.get_mut(number as usize) {
+            *current = standing.clone();
+        }
+        for to in more.clone() {
             state.recipients.push(to);
             state.standings.push(Standing::Pending { retry: NOW, last: None });
         }
@@ -328,18 +369,21 @@ pub(crate) async fn check(slice: &Slice<SimDisk>, disk: &SimDisk, model: &Shared
         };
         let mut model = model.borrow_mut();
         let message = model.messages.get_mut(&id).unwrap();
-        let possible = &message.states[message.durable..];
+        let possible = message.possible();
         assert!(possible.contains(&seen), "{context}: {id} is {seen:#?}, not one of {possible:#?}");
-        message.states = vec![seen];
-        message.durable = 0;
+        message.settled = 0;
+        message.later.clear();
+        message.now.clone_from(&seen);
+        message.durable = seen;
     }
     let due = slice.due(Time(u64::MAX), usize::MAX).unwrap();
     let mut alive = due.iter().map(|(_, id)| *id).collect::<Vec<_>>();
     alive.sort();
     let model = model.borrow();
-    let expected = model.messages.iter().filter(|(_, message)| {
-        message.states.last().unwrap().as_ref().is_some_and(|state| !state.held)
-    });
+    let expected = model
+        .messages
+        .iter()
+        .filter(|(_, message)| message.now.as_ref().is_some_and(|state| !state.held));
     let expected: Vec<QueueId> = expected.map(|(id, _)| *id).collect();
     assert_eq!(alive, expected, "{context}: what is due, each once");
     for (_, id) in due {
