@@ -61,7 +61,6 @@ impl Contender {
         programs: &Programs,
         core: Option<usize>,
     ) -> Result<Server> {
-        std::fs::create_dir_all(directory).doing(|| format!("making {}", directory.display()))?;
         let command = self.command(directory, free_address()?, programs)?;
         let group = format!("perf-{}-{}", self.name(), std::process::id());
         let counting = if is_root() { Counting::Group(&group) } else { Counting::Tree };

@@ -18,6 +18,7 @@ mod minimal;
 mod progress;
 mod results;
 mod runtimes;
+mod scratch;
 mod server;
 mod sink;
 mod steady;

@@ -12,6 +12,7 @@ use crate::failure::{Doing, Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::loop_device::LoopDevice;
 use crate::mailboxes::Mailboxes;
+use crate::scratch::Scratch;
 use crate::server::Server;
 use crate::units;
 
@@ -60,8 +61,8 @@ pub(crate) struct Subject {
 #[derive(Debug)]
 enum Running {
     Elsewhere(Account),
-    // The server goes before the file system it stands on.
-    Ours { server: Server, data: PathBuf, device: Option<LoopDevice> },
+    // In the order in which they must go.
+    Ours { server: Server, data: Scratch, _device: Option<LoopDevice> },
 }
 
 impl Subject {
@@ -89,13 +90,14 @@ impl Subject {
         let base = device.as_ref().map_or(options.directory.as_path(), LoopDevice::mount_point);
         std::fs::create_dir_all(base).doing(|| format!("making {}", base.display()))?;
         let base = base.canonicalize().doing(|| format!("finding {}", base.display()))?;
-        let data = base.join(format!("{}-{}", options.server.name(), std::process::id()));
-        let server = options.server.start(&data, &programs, core)?;
+        let name = format!("{}-{}", options.server.name(), std::process::id());
+        let data = Scratch::make(base.join(name))?;
+        let server = options.server.start(data.path(), &programs, core)?;
         Ok(Self {
             name: options.server.name().to_owned(),
             address: server.address,
             interrupt,
-            running: Running::Ours { server, data, device },
+            running: Running::Ours { server, data, _device: device },
         })
     }
 
@@ -110,17 +112,16 @@ impl Subject {
     pub(crate) fn mailboxes(&self) -> Option<Mailboxes> {
         match &self.running {
             Running::Elsewhere(_) => None,
-            Running::Ours { data, .. } => Some(Mailboxes::of(data)),
+            Running::Ours { data, .. } => Some(Mailboxes::of(data.path())),
         }
     }
 
     /// Stops what was started and removes its data.
     pub(crate) fn stop(self) -> Result<()> {
-        let Running::Ours { server, data, device } = self.running else { return Ok(()) };
-        server.stop()?;
-        std::fs::remove_dir_all(&data).doing(|| format!("removing {}", data.display()))?;
-        drop(device);
-        Ok(())
+        match self.running {
+            Running::Elsewhere(_) => Ok(()),
+            Running::Ours { server, .. } => server.stop(),
+        }
     }
 }
 

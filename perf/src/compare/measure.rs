@@ -69,6 +69,8 @@ pub(crate) struct Bench<'a> {
 impl Bench<'_> {
     /// A short run that is not counted: processes start, caches fill, mailboxes come to be.
     pub(crate) fn warm_up(&self, workload: Workload, messages: u64) -> Result<()> {
+        // Or the mail of the run before would be taken for this.
+        self.mailboxes.clear()?;
         self.send(workload, messages)?;
         self.wait_for(messages)?;
         self.mailboxes.clear()

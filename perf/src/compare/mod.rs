@@ -24,6 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::loop_device::{LoopDevice, is_root};
 use crate::mailboxes::Mailboxes;
 use crate::results::{self, Output};
+use crate::scratch::Scratch;
 use crate::{progress, units};
 
 #[derive(Debug, Clone, Args)]
@@ -141,12 +142,13 @@ pub(crate) fn main(options: &Options) -> Result<Output> {
     let bar = progress::steps("comparing", steps);
     for run in 1..=options.runs {
         for contender in &contenders {
-            let directory = base.join(contender.name());
-            let server = contender.start(&directory, &programs, None)?;
+            let name = format!("{}-{}", contender.name(), std::process::id());
+            let directory = Scratch::make(base.join(name))?;
+            let server = contender.start(directory.path(), &programs, None)?;
             let bench = Bench {
                 contender: *contender,
                 server: &server,
-                mailboxes: Mailboxes::of(&directory),
+                mailboxes: Mailboxes::of(directory.path()),
                 device: device.as_ref(),
                 smtp_source: &smtp_source,
                 interrupt: &interrupt,
@@ -168,8 +170,6 @@ pub(crate) fn main(options: &Options) -> Result<Output> {
                 findings.sync_calls.insert(contender.name(), calls);
             }
             server.stop()?;
-            std::fs::remove_dir_all(&directory)
-                .doing(|| format!("removing {}", directory.display()))?;
         }
     }
     bar.finish_and_clear();

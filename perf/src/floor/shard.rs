@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use rustix::buffer::spare_capacity;
@@ -61,6 +62,9 @@ struct Session {
 const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
 const LOG: u64 = u64::MAX - 2;
+
+/// Keeps a listener that cannot accept from spinning.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(10);
 
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -137,6 +141,11 @@ impl Shard {
             let socket = match accept_with(&self.setup.listener, flags) {
                 Ok(socket) => socket,
                 Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(()),
+                // Out of descriptors: the others go on, and this client waits in the backlog.
+                Err(Errno::MFILE | Errno::NFILE) => {
+                    std::thread::sleep(DESCRIPTOR_PAUSE);
+                    return Ok(());
+                }
                 Err(error) => return Err(error).doing(|| "accepting a connection"),
             };
             sockopt::set_tcp_nodelay(&socket, true).doing(|| "setting TCP_NODELAY")?;
