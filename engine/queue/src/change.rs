@@ -305,7 +305,7 @@ pub(crate) fn accepted(
     let stored = if flags & IN_FILE != 0 {
         Stored::File { len: content_bytes, crc: u32_at(payload, 24) }
     } else if content_bytes == inline_bytes as u64 {
-        let offset = record_offset + (HEADER_BYTES + standings_end) as u32;
+        let offset = record_offset.saturating_add((HEADER_BYTES + standings_end) as u32);
         Stored::Inline { offset, len: inline_bytes as u32 }
     } else {
         return Err(Malformed);
@@ -330,4 +330,122 @@ pub(crate) fn accepted(
 /// What a deferral or failure says.
 pub(crate) fn attempt_of(at: Time, status: Status, text: &str) -> Attempt {
     Attempt { at, status, text: text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::{Address, Body, Client, Protocol};
+
+    fn entry() -> Entry {
+        let recipient = |text: &str| Recipient::new(Address::parse(text.as_bytes()).unwrap());
+        let envelope = Envelope {
+            sender: None,
+            recipients: vec![recipient("a@mx.example"), recipient("b@mx.example")],
+            arrival: Time(5),
+            client: Client {
+                name: "unknown".into(),
+                address: None,
+                helo: "client".into(),
+                protocol: Protocol::Smtp,
+            },
+            body: Body::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+        };
+        let failed = attempt_of(Time(9), Status(5, 1, 1), "no such user");
+        Entry {
+            id: QueueId::from_u64(0x1234_5600),
+            home_seq: 7,
+            last_seq: 11,
+            slot: 3,
+            record_offset: 8192,
+            record_bytes: 400,
+            stored: Stored::Inline { offset: 8300, len: 42 },
+            has_delivered_to: true,
+            held: true,
+            expired: false,
+            standings: vec![Standing::Delivered, Standing::Failed(Box::new(failed))],
+            open: 1,
+            envelope: Rc::new(envelope),
+        }
+    }
+
+    fn every_change() -> Vec<Change> {
+        let entry = entry();
+        let attempt = attempt_of(Time(9), Status(4, 2, 2), "mailbox full");
+        vec![
+            Change::Delivered { number: 1, at: Time(8) },
+            Change::Deferred { number: 1, retry: Time(99), attempt: attempt.clone() },
+            Change::Failed { number: 0, attempt },
+            Change::Redirected {
+                number: 0,
+                at: Time(8),
+                recipients: entry.envelope.recipients.clone(),
+            },
+            Change::Hold,
+            Change::Release { at: Time(8) },
+            Change::Requeue { at: Time(8) },
+            Change::Expire { at: Time(8) },
+            Change::Delete { reason: Reason::Answered },
+            Change::Rewrite { envelope: Rc::clone(&entry.envelope) },
+            Change::Snapshot { entry: Box::new(entry) },
+        ]
+    }
+
+    #[test]
+    fn every_change_reads_back_and_none_is_read_from_a_part_of_it() {
+        let id = entry().id;
+        for change in every_change() {
+            let mut payload = Vec::new();
+            change.encode(id, 7, &mut payload);
+            let kind = change.kind();
+            assert_eq!(Change::decode(kind, &payload), Ok((id, 7, change)));
+            for cut in 0..payload.len() {
+                assert_eq!(Change::decode(kind, &payload[..cut]), Err(Malformed), "{kind:?} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_reads_back_and_none_is_read_from_a_part_of_it() {
+        let entry = entry();
+        let mut payload = Vec::new();
+        let standings = Some(&entry.standings[..]);
+        put_accepted(
+            &mut payload,
+            entry.id,
+            entry.flags(),
+            &entry.envelope,
+            standings,
+            entry.stored,
+        );
+        let content_at = payload.len();
+        payload.extend_from_slice(&[b'x'; 42]);
+        let read = accepted(&payload, 7, 3, 8192, 400).unwrap();
+        let offset = 8192 + (HEADER_BYTES + content_at) as u32;
+        let stored = Stored::Inline { offset, len: 42 };
+        assert_eq!(read, Entry { last_seq: 7, stored, ..entry });
+        for cut in 0..payload.len() {
+            assert_eq!(accepted(&payload[..cut], 7, 3, 8192, 400), Err(Malformed), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_the_message_does_not_have_changes_nothing() {
+        let mut changed = entry();
+        changed.apply(12, &Change::Delivered { number: 2, at: Time(8) });
+        assert_eq!(changed, Entry { last_seq: 12, ..entry() });
+    }
+
+    #[test]
+    fn a_failed_recipient_keeps_the_message_until_it_is_answered_for() {
+        let mut entry = entry();
+        assert!(!entry.is_finished());
+        entry.held = false;
+        assert_eq!(entry.due(), Some(Time(9)), "due at once, to be answered for");
+        entry.apply(12, &Change::Delete { reason: Reason::Answered });
+        assert!(entry.is_finished());
+    }
 }

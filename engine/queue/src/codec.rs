@@ -71,7 +71,7 @@ impl Kind {
         Self::Footer,
     ];
 
-    fn from_u8(byte: u8) -> Option<Self> {
+    pub(crate) fn from_u8(byte: u8) -> Option<Self> {
         Self::ALL.get(usize::from(byte).checked_sub(1)?).copied()
     }
 }

@@ -32,6 +32,7 @@ mod segment;
 mod slice;
 mod space;
 mod store;
+mod survey;
 mod upkeep;
 
 pub use batch::{Commit, Committed, Lease, Place, Settled, Sink};
@@ -48,4 +49,5 @@ pub use reader::{Listed, Queue, Reader, Selector};
 pub use recovery::{Cause, Opened, Report, Start};
 pub use ring_disk::{RingDisk, RingFile};
 pub use slice::{Counters, Message, Notes, Remaining, Slice, Transaction};
+pub use survey::{Survey, is_readable, survey};
 pub use upkeep::Driver;
