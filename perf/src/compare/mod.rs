@@ -226,7 +226,7 @@ fn programs(options: &Options) -> Result<Programs> {
 fn file_system(is_loop: bool, options: &Options) -> String {
     if is_loop {
         format!(
-            "fresh ext4 with a journal, noatime, in a loop device of {} GiB with direct I/O",
+            "a fresh ext4 with a journal, noatime, in a loop device of {} GiB with direct I/O",
             options.device >> 30
         )
     } else {

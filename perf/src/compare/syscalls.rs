@@ -51,6 +51,7 @@ pub(crate) fn per_message(
     strace.wait().doing(|| "waiting for strace")?;
     sent?;
     let text = std::fs::read(&output).doing(|| format!("reading {}", output.display()))?;
+    std::fs::remove_file(&output).doing(|| format!("removing {}", output.display()))?;
     let counts = count(&String::from_utf8_lossy(&text));
     Ok(counts.into_iter().map(|(name, n)| (name, n as f64 / messages as f64)).collect())
 }

@@ -82,7 +82,7 @@ pub(crate) fn section(
     // Writing to a String does not fail.
     let _ = writeln!(
         text,
-        "4 KiB, one recipient, 1,000 mailboxes, on a {}; {}. CPU counted by {counted_by}. Median \
+        "4 KiB, one recipient, 1,000 mailboxes, on {}; {}. CPU counted by {counted_by}. Median \
          (smallest-largest) of the runs in which every message arrived exactly once.\n",
         findings.file_system,
         versions.join(", ")
