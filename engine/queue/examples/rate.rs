@@ -14,6 +14,7 @@ use ring::{Arena, Backend};
 
 const CONTENT_BYTES: usize = 4096;
 const ROUND_TIME: Duration = Duration::from_secs(3);
+const SESSIONS: usize = 100;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -25,6 +26,55 @@ fn main() {
         ring::run(ring::Options { backend, core: None }, measure(&path, group, finish)).unwrap();
         std::fs::remove_dir_all(&path).unwrap();
     }
+    let path = Path::new(&directory).join("rate-slice");
+    ring::run(ring::Options { backend, core: None }, measure_sessions(&path)).unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+/// A hundred sessions, each with one transaction after the other: how many writes do they share?
+async fn measure_sessions(path: &Path) {
+    let disk = RingDisk::open(path, Arena::new(64 << 20).unwrap()).unwrap();
+    let opened = Slice::open(disk, Options::new(0, path)).await.unwrap();
+    let (slice, driver) = (opened.slice, ring::spawn(opened.driver.run()));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let sessions: Vec<_> = (0..SESSIONS)
+        .map(|_| {
+            let slice = slice.clone();
+            ring::spawn(async move {
+                let content = vec![b'x'; CONTENT_BYTES];
+                let delivered = Outcome::new(0, Status(2, 0, 0), "delivered to maildir");
+                while start.elapsed() < ROUND_TIME {
+                    let transaction = slice.begin();
+                    // Where a session would wait for the client's RCPT and DATA.
+                    tokio::task::yield_now().await;
+                    let now = Time::now();
+                    let id = slice.next_id(now);
+                    let appended = slice.append(id, &envelope(now), |sink| {
+                        sink.push(&content);
+                        Ok::<_, ()>(())
+                    });
+                    drop(transaction);
+                    appended.unwrap().1.await.unwrap();
+                    slice.outcome(id, 0, &delivered, now, now).unwrap();
+                }
+            })
+        })
+        .collect();
+    for session in sessions {
+        session.await.unwrap();
+    }
+    let (elapsed, cpu) = (start.elapsed(), cpu_time() - cpu);
+    let counters = slice.counters();
+    slice.close().await;
+    driver.await.unwrap();
+    let messages = counters.messages as f64;
+    println!(
+        "{SESSIONS} sessions: {:>7.0} msg/s, {:>6.2} us CPU and {:.4} writes each",
+        messages / elapsed.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / messages,
+        (counters.batches + counters.segment_writes) as f64 / messages,
+    );
 }
 
 async fn measure(path: &Path, group: usize, finish: bool) {
