@@ -62,7 +62,7 @@ def dsn_parameters(server):
         assert code in (501, 555), (bad, code, text)
     code, text = server.docmd("MAIL", f"FROM:<{SENDER}> RET=HDRS ENVID=QQ314159+2B")
     assert code == 250, (code, text)
-    for bad in ["NOTIFY=NEVER,SUCCESS", "NOTIFY=SOMETIMES", "ORCPT=nonsense", "ORCPT=rfc822;a+0Db"]:
+    for bad in ["NOTIFY=NEVER,SUCCESS", "NOTIFY=SOMETIMES", "ORCPT=nonsense", "ORCPT=rfc822;a+0"]:
         code, text = server.docmd("RCPT", f"TO:<dsn@localhost> {bad}")
         assert code in (501, 555), (bad, code, text)
     code, text = server.docmd(

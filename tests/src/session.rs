@@ -191,6 +191,12 @@ impl Session {
         self.stream.set_read_timeout(Some(timeout))
     }
 
+    /// Takes few bytes from the server as long as they are not read.
+    pub fn narrow(&self) -> io::Result<()> {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&self.stream, 2048)?;
+        Ok(())
+    }
+
     /// Ends the connection with a RST instead of a FIN.
     pub fn reset(self) -> io::Result<()> {
         rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))?;

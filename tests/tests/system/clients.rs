@@ -107,8 +107,9 @@ fn smtplib_sends_to_an_address_beyond_ascii() {
 }
 
 #[test]
-fn an_address_beyond_ascii_needs_the_smtputf8_parameter() {
-    smtplib(&Setup::new().start(), "utf8_without_the_parameter");
+fn an_address_beyond_ascii_needs_the_smtputf8_parameter_where_that_is_asked_for() {
+    let server = Setup::new().option("strict_smtputf8=yes").start();
+    smtplib(&server, "utf8_without_the_parameter");
 }
 
 #[test]

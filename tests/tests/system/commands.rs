@@ -133,8 +133,8 @@ fn check_names_the_line_that_is_wrong() {
     let ran = setup.ringpost(&["check"]);
     let said = format!("{}{}", ran.out, ran.err);
     assert!(!ran.ok, "{said}");
-    // Four lines of the harness stand before these.
-    assert!(said.contains("main.cf:5") || said.contains("main.cf, line 5"), "{said}");
+    // Five lines of the harness stand before these.
+    assert!(said.contains("main.cf:6") || said.contains("main.cf, line 6"), "{said}");
     assert!(said.contains("message_size_limit"), "{said}");
     assert!(said.contains("mydestnation"), "an unknown name is reported: {said}");
 }

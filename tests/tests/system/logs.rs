@@ -182,7 +182,8 @@ fn pflogsumm_counts_what_happened() {
         line.and_then(|line| line.split_whitespace().next()).map(str::to_owned)
     };
     for (what, wanted) in [
-        ("received", "5"),
+        // One of them was broken off; Postfix's log would have it counted too.
+        ("received", "6"),
         ("delivered", "10"),
         ("deferred", "0"),
         ("bounced", "0"),

@@ -37,19 +37,22 @@ fn an_unknown_user_is_refused_at_rcpt() {
 
 #[test]
 fn a_table_that_cannot_be_read_defers_and_never_refuses_or_accepts() {
-    let setup = Setup::new().file("users", "known@example.com example.com/known/\n").main_cf(
-        "virtual_mailbox_domains = example.com
-         virtual_mailbox_maps = texthash:PLACE/missing, texthash:PLACE/users
-         smtpd_error_sleep_time = 0",
-    );
-    // A configuration may be refused at once for it; it must not be taken as an empty table.
-    let server = setup.start();
-    server.session().play(
-        "C: MAIL FROM:<sender@client.example>
-         S: 250 *
-         C: RCPT TO:<nobody@example.com>
-         S: 451 4.3.0 <nobody@example.com>: Temporary lookup failure",
-    );
+    for table in ["texthash:PLACE/missing", "nosuchtype:PLACE/users"] {
+        let server = Setup::new()
+            .file("users", "known@example.com example.com/known/\n")
+            .main_cf(&format!(
+                "virtual_mailbox_domains = example.com
+                 virtual_mailbox_maps = {table}, texthash:PLACE/users
+                 smtpd_error_sleep_time = 0"
+            ))
+            .start();
+        server.session().play(
+            "C: MAIL FROM:<sender@client.example>
+             S: 250 *
+             C: RCPT TO:<nobody@example.com>
+             S: 451 4.3.0 <nobody@example.com>: Temporary lookup failure",
+        );
+    }
 }
 
 /// Ways in which a host has been talked into relaying. None of these domains is the host's.

@@ -88,10 +88,8 @@ fn verify(server: &Server, accepted: usize) {
         let mails = maildir.mails();
         assert_eq!(mails.len(), 1, "{}", name.display());
         assert_eq!(mails[0].header("Subject").as_deref(), Some("outer"));
-        // And whoever reads it on finds no look-alike either.
-        let body = mails[0].body();
-        assert!(!body.contains(&b'\r'), "{}", name.display());
-        assert!(!body.windows(3).any(|three| three == b"\n.\n"), "{}", name.display());
+        // And nobody who passes it on has a CR to misread.
+        assert!(!mails[0].bytes.contains(&b'\r'), "{}", name.display());
         delivered += 1;
     }
     assert_eq!(delivered, accepted);
