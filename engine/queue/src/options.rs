@@ -36,8 +36,9 @@ const FIRST_SEGMENT_BYTES: u64 = 8 << 20;
 const RECORD_BYTES_MAX: usize = 6 << 20;
 const BATCH_BYTES: usize = 512 << 10;
 const INDEX_BYTES_MAX: usize = 64 << 30;
-const INDEX_LAG: Duration = Duration::from_millis(200);
-const INDEX_LAG_MESSAGES: usize = 8192;
+/// Most messages are delivered within this time under load, and then never touch the index.
+const INDEX_LAG: Duration = Duration::from_secs(1);
+const INDEX_LAG_MESSAGES: usize = 16_384;
 /// This part of a segment is kept free for outcomes when the disk is full: what is in the queue can still
 /// be finished.
 const RESERVE_PART: u64 = 16;

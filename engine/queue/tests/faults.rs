@@ -435,3 +435,27 @@ fn without_a_name_for_the_boot_a_crash_means_a_new_index() {
         assert_eq!(life.slice.due(NOW, 9).unwrap().len(), 1);
     });
 }
+
+#[test]
+fn a_segment_is_marked_free_on_disk_before_it_counts_as_free() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        for _ in 0..60 {
+            let id = accept(&life.slice, &[b'x'; 3000]).await;
+            life.slice.outcome(id, 0, &delivered(), NOW, NOW).unwrap();
+        }
+        settle().await;
+        let reclaimed = life.slice.counters().reclaimed;
+        assert!(reclaimed > 0);
+        // Each use writes the head once, and so does each end of one.
+        let state = disk.state.borrow();
+        let heads = state
+            .trace
+            .iter()
+            .filter(|line| line.starts_with("done segment-") && line.ends_with(" 0"));
+        let made = state.trace.iter().filter(|line| line.starts_with("make ")).count();
+        let (heads, reclaimed) = (heads.count(), reclaimed as usize);
+        assert!(heads >= 2 * reclaimed, "{heads} heads, {reclaimed} reclaimed, {made} made");
+    });
+}
