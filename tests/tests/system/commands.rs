@@ -21,6 +21,11 @@ fn keep(server: &Server, subject: &str) -> String {
     let content = format!("Subject: {subject}\r\nX-Kept: yes\r\n\r\nbody of {subject}\r\n");
     let id = server.accept(&["kept@localhost"], content);
     server.wait_for_log(&[&id, "status=deferred"]);
+    // The index, which commands read, follows the log a beat later.
+    tests::wait::until_true("it to be listed", || {
+        let listed = server.queue();
+        listed.iter().any(|m| m["queue_id"] == id.as_str() && m["queue_name"] == "deferred")
+    });
     id
 }
 

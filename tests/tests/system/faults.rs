@@ -17,10 +17,7 @@ fn a_second_instance_on_the_same_data_refuses_and_the_first_goes_on() {
     let server = Setup::new().start();
     let second = Setup::new().data_in(server.setup.data());
     let said = refusal(&second);
-    assert!(
-        said.contains(&*server.setup.data().to_string_lossy()),
-        "it names the directory: {said}"
-    );
+    assert!(said.contains("is in use by process"), "{said}");
     server.accept(&["me@localhost"], "Subject: first\r\n\r\n");
     server.maildir("me").wait_for_one();
 }
@@ -263,11 +260,10 @@ mod as_root {
         assert!(refused.last().starts_with("452 4.3.1 "), "{:?}", refused.lines);
         assert!(refused.last().contains("Insufficient system storage"), "{:?}", refused.lines);
         fs::remove_file(ballast).expect("the ballast");
-        tests::wait::until_true("MAIL to be welcome again", || {
-            let reply = server.session().command("MAIL FROM:<a@client.example>");
+        tests::wait::until_true("mail to be accepted again", || {
+            let reply = server.session().mail("", &["me@localhost"], b"Subject: after\r\n\r\n");
             reply.expect("a reply").is_ok()
         });
-        server.accept(&["me@localhost"], "Subject: after\r\n\r\n");
         // A delivery that found the disk full is tried again; nothing was lost.
         let there = || server.maildir("me").count() + server.queue().len();
         tests::wait::until_true("all to be delivered or queued", || there() == accepted + 1);
