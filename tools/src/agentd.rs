@@ -9,6 +9,7 @@ use mailbox::InUse;
 use virtual_agent::{Rights, VirtualAgent};
 
 use crate::control::Channel;
+use crate::limits;
 use crate::privilege;
 use crate::settings::Settings;
 use crate::start::{Order, Report};
@@ -22,6 +23,8 @@ pub(crate) fn run(channel: Channel) {
 }
 
 fn serve(channel: &Channel) -> Result<(), String> {
+    limits::raise_open_files();
+    limits::survive_file_size_limit().map_err(|error| format!("SIGXFSZ: {error}"))?;
     let mut agents: Option<Agents> = None;
     let mut waiting = Vec::new();
     loop {
@@ -46,20 +49,31 @@ fn serve(channel: &Channel) -> Result<(), String> {
                 } else {
                     Rights::Own
                 };
-                agents = Some(Agents { snapshot, rights, in_use: InUse::default() });
+                agents = Some(Agents {
+                    snapshot,
+                    rights,
+                    in_use: InUse::default(),
+                    threads: Vec::new(),
+                });
             }
             Order::Links => waiting = fds,
             Order::Begin => {
-                let agents = agents.as_ref().ok_or("master did not say how to start")?;
+                let agents = agents.as_mut().ok_or("master did not say how to start")?;
                 agents.begin(std::mem::take(&mut waiting))?;
                 // If it cannot hear this, its end is the next thing that is read.
                 let _ = channel.send(&Report::Ready, &[]);
             }
-            Order::Stop => return Ok(()),
+            Order::Stop => {
+                // The engine has ended before this was said, and its links with it.
+                if let Some(agents) = &mut agents {
+                    agents.begin(Vec::new())?;
+                }
+                return Ok(());
+            }
             Order::Listen(_) | Order::ReopenLog => {}
         }
         // After the beginning, links come for a new engine.
-        if let (Some(agents), false) = (&agents, waiting.is_empty()) {
+        if let (Some(agents), false) = (&mut agents, waiting.is_empty()) {
             agents.begin(std::mem::take(&mut waiting))?;
         }
     }
@@ -70,18 +84,27 @@ struct Agents {
     snapshot: Arc<Snapshot>,
     rights: Rights,
     in_use: InUse,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Agents {
-    /// Starts one agent for each shard of an engine. Those of the engine before end with it.
-    fn begin(&self, links: Vec<OwnedFd>) -> Result<(), String> {
+    /// Starts one agent for each shard of an engine.
+    ///
+    /// Those of the engine before end with it, and must have ended: two agents with the same job could
+    /// both find that nobody has delivered it yet.
+    fn begin(&mut self, links: Vec<OwnedFd>) -> Result<(), String> {
+        for thread in self.threads.drain(..) {
+            // One that panicked has ended the process.
+            let _ = thread.join();
+        }
         for (shard, link) in links.into_iter().enumerate() {
             let (snapshot, rights) = (Arc::clone(&self.snapshot), self.rights);
             let in_use = self.in_use.clone();
-            thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name(format!("virtual-{shard}"))
                 .spawn(move || deliver(link, snapshot, rights, in_use))
                 .map_err(|error| format!("start agent: {error}"))?;
+            self.threads.push(thread);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use queue::{OpenError, QueueDirectory};
 use tokio::sync::{mpsc, watch};
 
 use crate::control::Channel;
+use crate::limits;
 use crate::privilege;
 use crate::sandbox;
 use crate::settings::Settings;
@@ -28,8 +29,6 @@ const SLICES_MAX: usize = 256;
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 /// Descriptors that are not sessions: segments, index, listeners, links, log.
 const OTHER_FDS: usize = 256;
-/// Descriptors the engine asks for.
-const FDS_WANTED: u64 = 1 << 20;
 
 /// What master says before it says "begin".
 #[derive(Default)]
@@ -52,7 +51,11 @@ fn serve(channel: &Channel) -> Result<(), String> {
     let (start, settings) = orders.start.ok_or("master did not say how to start")?;
     let snapshot = settings.snapshot().map_err(|problems| lines(&problems))?;
     let (log, show) = open_log(&start, &snapshot)?;
-    let sessions_max = raise_fd_limit().saturating_sub(OTHER_FDS).max(1) / start.shards;
+    let sessions_max = limits::raise_open_files().saturating_sub(OTHER_FDS).max(1) / start.shards;
+
+    // These are files outside of the queue.
+    let boot_id = queue::boot_id();
+    let time_zone = TimeZone::system();
 
     let queue = give_up_rights(&start)?;
     let directory = lock(&queue)?;
@@ -77,6 +80,8 @@ fn serve(channel: &Channel) -> Result<(), String> {
                 core: (start.shards <= cores.len()).then(|| cores[number]),
             },
             settings: Arc::clone(&snapshot),
+            boot_id: boot_id.clone(),
+            time_zone: time_zone.clone(),
             slices,
             listeners: listeners.values_mut().filter_map(Vec::pop).collect(),
             links: arriving,
@@ -189,17 +194,17 @@ fn open_log(start: &Start, snapshot: &Snapshot) -> Result<(MailLog, Option<MailL
     Ok((log, show))
 }
 
-/// Becomes the mail owner. From here on the queue is a relative path: the directories above it may be
-/// closed to him.
+/// Becomes the mail owner, with the queue directory as his whole world: he need not be able to reach it
+/// through the directories above (root's home, for example), and there is nothing else to reach.
 fn give_up_rights(start: &Start) -> Result<std::path::PathBuf, String> {
     let Some((uid, gid)) = start.become_user else { return Ok(start.queue.clone()) };
-    std::env::set_current_dir(&start.queue)
-        .map_err(|error| format!("{}: {error}", start.queue.display()))?;
+    let queue = start.queue.display();
+    privilege::enclose(&start.queue).map_err(|error| format!("enter {queue}: {error}"))?;
     privilege::become_user(uid, gid).map_err(|error| format!("become user {uid}: {error}"))?;
-    let here = std::path::PathBuf::from(".");
-    sandbox::restrict_files(&here).map_err(|error| format!("landlock: {error}"))?;
+    let root = std::path::PathBuf::from("/");
+    sandbox::restrict_files(&root).map_err(|error| format!("landlock: {error}"))?;
     sandbox::restrict_calls().map_err(|error| format!("seccomp: {error}"))?;
-    Ok(here)
+    Ok(root)
 }
 
 fn lock(queue: &std::path::Path) -> Result<QueueDirectory, String> {
@@ -232,19 +237,6 @@ fn share_out(
         shared[at % shards].push((slice, directory.slice(slice)));
     }
     Ok(shared)
-}
-
-/// As many descriptors as the host allows: each session needs one. Returns how many there are.
-fn raise_fd_limit() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(FDS_WANTED).min(FDS_WANTED);
-    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => wanted,
-        Err(_) => limit.current.unwrap_or(FDS_WANTED),
-    };
-    usize::try_from(current).unwrap_or(usize::MAX)
 }
 
 fn lines<T: ToString>(problems: &[T]) -> String {

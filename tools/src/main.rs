@@ -7,6 +7,7 @@ mod cli;
 mod control;
 mod dispatch;
 mod engine;
+mod limits;
 mod listing;
 mod master;
 mod privilege;
@@ -21,6 +22,9 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use cli::{Cli, Command, Queue};
 use control::Channel;

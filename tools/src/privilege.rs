@@ -1,6 +1,7 @@
 //! Giving up what a process does not need.
 
 use std::io;
+use std::path::Path;
 
 use nix::unistd::{Gid, Uid, User, getegid, geteuid, setgroups, setresgid, setresuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -17,6 +18,13 @@ pub(crate) fn user(name: &str) -> Result<(u32, u32), String> {
         Ok(None) => Err(format!("there is no user \"{name}\"")),
         Err(error) => Err(format!("looking up user \"{name}\": {error}")),
     }
+}
+
+/// Makes `directory` the root of all paths.
+pub(crate) fn enclose(directory: &Path) -> io::Result<()> {
+    std::env::set_current_dir(directory)?;
+    rustix::process::chroot(".")?;
+    std::env::set_current_dir("/")
 }
 
 /// Becomes an ordinary user for good: no way back, no new rights through set-uid programs.

@@ -14,10 +14,6 @@ use landlock::{
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-/// Files that the engine reads after its start.
-const READ_ONLY: [&str; 4] =
-    ["/proc/sys/kernel/random/boot_id", "/proc/self", "/etc", "/usr/share/zoneinfo"];
-
 /// Leaves the calling thread, and those it starts, the files below `queue`. True where the kernel does it.
 pub(crate) fn restrict_files(queue: &Path) -> io::Result<bool> {
     let abi = ABI::V3;
@@ -27,7 +23,6 @@ pub(crate) fn restrict_files(queue: &Path) -> io::Result<bool> {
             .handle_access(AccessFs::from_all(abi))?
             .create()?
             .add_rules(path_beneath_rules([queue], AccessFs::from_all(abi)))?
-            .add_rules(path_beneath_rules(READ_ONLY, AccessFs::from_read(abi)))?
             .restrict_self()?
             .ruleset)
     };

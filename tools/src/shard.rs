@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use config::Snapshot;
 use intake::{Anvil, Limits, Service};
+use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Record};
 use maillog::Pen;
@@ -33,6 +34,10 @@ pub(crate) struct Shard {
     pub(crate) ring: ring::Options,
     /// The configuration.
     pub(crate) settings: Arc<Snapshot>,
+    /// Of the running kernel, see [`queue::boot_id`].
+    pub(crate) boot_id: String,
+    /// The host's.
+    pub(crate) time_zone: TimeZone,
     /// Its slices and their directories; new mail goes to the first.
     pub(crate) slices: Vec<(u8, PathBuf)>,
     /// Its listening sockets.
@@ -92,7 +97,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
     let mut numbers = Vec::new();
     let mut drivers = Vec::new();
     for (slice, directory) in shard.slices {
-        let opened = open(slice, &directory, &settings, &arena, &log)
+        let opened = open(slice, &directory, &shard.boot_id, &settings, &arena, &log)
             .await
             .map_err(|error| format!("queue {}: {error}", directory.display()))?;
         slices.push((opened.0, directory));
@@ -112,11 +117,17 @@ async fn serve(shard: Shard) -> Result<(), String> {
         anvil,
         Limits { sessions_max },
         number,
+        shard.time_zone,
         log.clone(),
         Box::new(move |accepted| inbox.push(accepted)),
     ));
-    let dispatch =
-        Dispatch::new(Slices::new(slices), numbers, parameters(&settings, number.1), arrivals, log);
+    let dispatch = Dispatch::new(
+        Slices::new(slices),
+        numbers.clone(),
+        parameters(&settings, number.1),
+        arrivals,
+        log.clone(),
+    );
 
     let sessions = Rc::clone(service.sessions());
     ring::spawn(Rc::clone(&sessions).keep_time());
@@ -134,8 +145,15 @@ async fn serve(shard: Shard) -> Result<(), String> {
         sessions.ended(STOP_GRACE).await;
     };
     dispatch.run(arena, links, stopped, STOP_GRACE).await;
-    for slice in &handles {
+    for (slice, number) in handles.iter().zip(numbers) {
         slice.close().await;
+        let did = slice.counters();
+        let text = format!(
+            "statistics: queue slice {number}: {} messages in {} log writes of {} bytes, {} index \
+             updates, {} segments reclaimed, {} messages moved",
+            did.messages, did.batches, did.bytes, did.index_flushes, did.reclaimed, did.copies
+        );
+        log("qmgr", 0, Event::Info { text: &text });
     }
     for driver in drivers {
         let _ = driver.await;
@@ -146,6 +164,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
 async fn open(
     slice: u8,
     directory: &std::path::Path,
+    boot_id: &str,
     settings: &Snapshot,
     arena: &Arena,
     log: &LogLine,
@@ -163,6 +182,7 @@ async fn open(
         ));
     }
     let mut options = Options::new(slice, directory);
+    boot_id.clone_into(&mut options.boot_id);
     options.segment_bytes = settings.queue.queue_segment_size;
     let Opened { slice, driver, report } = Slice::open(disk, options).await?;
     if let queue::Start::Rebuilt(cause) = &report.start {

@@ -63,6 +63,7 @@ pub struct Service {
     /// Session numbers of this shard are this plus a multiple of the number of shards.
     next_number: Cell<u32>,
     number_step: u32,
+    time_zone: TimeZone,
     zone: RefCell<(u64, Zone)>,
 }
 
@@ -74,8 +75,7 @@ pub(crate) struct Zone {
 }
 
 impl Zone {
-    fn at(time: Time) -> Self {
-        let zone = TimeZone::system();
+    fn at(time: Time, zone: &TimeZone) -> Self {
         let secs = i64::try_from(time.secs()).unwrap_or_default();
         let info = zone.to_offset_info(jiff::Timestamp::from_second(secs).unwrap_or_default());
         Self { offset_secs: info.offset().seconds(), name: info.abbreviation().into() }
@@ -97,6 +97,7 @@ impl Service {
         anvil: Anvil,
         limits: Limits,
         (shard, shards): (usize, usize),
+        time_zone: TimeZone,
         log: Log,
         accepted: Box<dyn Fn(Accepted)>,
     ) -> Self {
@@ -114,7 +115,8 @@ impl Service {
             limits,
             next_number: Cell::new(number(shard + 1)),
             number_step: number(shards),
-            zone: RefCell::new((0, Zone::at(Time::now()))),
+            zone: RefCell::new((0, Zone::at(Time::now(), &time_zone))),
+            time_zone,
         }
     }
 
@@ -191,7 +193,7 @@ impl Service {
         let now = Time::now();
         let mut zone = self.zone.borrow_mut();
         if now.secs() / ZONE_SECS != zone.0 {
-            *zone = (now.secs() / ZONE_SECS, Zone::at(now));
+            *zone = (now.secs() / ZONE_SECS, Zone::at(now, &self.time_zone));
         }
         zone.1.clone()
     }

@@ -14,7 +14,7 @@ use crate::slice::{Inner, Slice};
 use crate::space::Slot;
 
 /// Nothing recorded for this long: the slice is idle, and the index is brought up to date.
-const IDLE: Duration = Duration::from_millis(5);
+const IDLE: Duration = Duration::from_millis(50);
 /// How often writing to the index is tried again after it failed.
 const INDEX_RETRY: Duration = Duration::from_secs(1);
 /// How often making a segment is tried again on a full disk.
