@@ -15,7 +15,7 @@ use agent::{Gone, Link, Sources, Submitted};
 use intake::Accepted;
 use mail::log::Event;
 use mail::{Outcome, QueueId, Status, Time, Verdict};
-use qmgr::{Admission, Change, Effects, Log, Message, Pending, Scheduler, Transport};
+use qmgr::{Admission, Change, Effects, Log, Message, Pending, Pull, Scheduler, Source, Transport};
 use queue::{Lease, Place, Reason, RingDisk, Slice, SliceError, Standing};
 use tokio::sync::{Notify, mpsc};
 
@@ -210,7 +210,7 @@ impl Dispatch {
             }
             debug_assert!(effects.resolve.is_empty(), "no agent redirects yet");
             let Some(pull) = effects.pull.take() else { break };
-            self.pull(pull.at_most, now).await;
+            self.pull(&pull, now).await;
         }
         self.effects = effects;
     }
@@ -244,28 +244,36 @@ impl Dispatch {
         }
     }
 
-    /// Asks the queue for messages that are due.
-    async fn pull(&mut self, at_most: usize, now: Time) {
+    /// Asks the queue for messages that are due. New mail is due since it arrived, so whichever kind the
+    /// scheduler asks for, the queue answers with the mail that has waited longest.
+    async fn pull(&mut self, pull: &Pull, now: Time) {
         let mut messages = Vec::new();
         for at in 0..self.slices.list.len() {
             let slice = self.slices.list[at].0.clone();
-            let room = at_most - messages.len();
-            if room == 0 {
-                break;
-            }
-            match slice.due(now, room) {
-                Ok(due) => {
-                    for (_, id) in due {
-                        match slice.load(id).await {
-                            Ok(message) => messages.extend(self.message(message)),
-                            Err(error) => self.not_loaded(&slice, id, &error),
-                        }
-                    }
+            for id in self.due(&slice, pull, pull.at_most - messages.len(), now) {
+                match slice.load(id).await {
+                    Ok(message) => messages.extend(self.message(message)),
+                    Err(error) => self.not_loaded(&slice, id, &error),
                 }
-                Err(error) => self.warn(&error.to_string()),
             }
         }
         self.scheduler.pulled(messages, None, now);
+    }
+
+    fn due(&self, slice: &Slice<RingDisk>, pull: &Pull, at_most: usize, now: Time) -> Vec<QueueId> {
+        let due = slice.due(now, at_most).and_then(|mut due| {
+            if let Source::Due { beyond, .. } = pull.source {
+                due.extend(slice.misdated(beyond, at_most - due.len())?);
+            }
+            Ok(due)
+        });
+        match due {
+            Ok(due) => due.into_iter().map(|(_, id)| id).collect(),
+            Err(error) => {
+                self.warn(&error.to_string());
+                Vec::new()
+            }
+        }
     }
 
     fn message(&mut self, message: queue::Message) -> Option<Message> {

@@ -300,6 +300,12 @@ impl<D: Disk> Slice<D> {
         Ok(self.0.core.borrow_mut().store.due(now, limit)?)
     }
 
+    /// Up to `limit` messages that are due only after `beyond`, the furthest honest next attempt: the clock
+    /// was wrong when they were put off. They become active as with [`Slice::due`].
+    pub fn misdated(&self, beyond: Time, limit: usize) -> Result<Vec<(Time, QueueId)>, SliceError> {
+        Ok(self.0.core.borrow_mut().store.misdated(beyond, limit)?)
+    }
+
     /// The soonest time at which a message is due that is not active.
     pub fn next_due(&self) -> Result<Option<Time>, SliceError> {
         Ok(self.0.core.borrow().store.next_due()?)

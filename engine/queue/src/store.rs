@@ -176,6 +176,35 @@ impl Store {
         Ok(due)
     }
 
+    /// Messages that are due after `beyond`: nothing is put off that far, so the clock was wrong.
+    pub(crate) fn misdated(
+        &mut self,
+        beyond: Time,
+        limit: usize,
+    ) -> Result<Vec<(Time, QueueId)>, IndexError> {
+        let last = QueueId::from_u64(u64::MAX);
+        let mut found: Vec<(Time, QueueId)> = Vec::new();
+        let parked: Vec<(Time, QueueId)> =
+            self.parked.range((beyond, last)..).take(limit).copied().collect();
+        for (time, id) in parked {
+            self.parked.remove(&(time, id));
+            let current = self
+                .pending
+                .get(&id)
+                .is_some_and(|pending| !pending.finished && pending.entry.due() == Some(time));
+            if current && self.active.insert(id) {
+                found.push((time, id));
+            }
+        }
+        let (pending, active) = (&self.pending, &self.active);
+        let wanted = |id| !active.contains(&id) && !pending.contains_key(&id);
+        let end = Time(u64::MAX);
+        let stored = self.index.due((beyond, last), end, limit - found.len(), wanted)?;
+        self.active.extend(stored.iter().map(|&(_, id)| id));
+        found.extend(stored);
+        Ok(found)
+    }
+
     /// The soonest time at which a message that the scheduler does not have is due.
     pub(crate) fn next_due(&self) -> Result<Option<Time>, IndexError> {
         let (pending, active) = (&self.pending, &self.active);

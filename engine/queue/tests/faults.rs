@@ -70,7 +70,8 @@ fn delivered() -> Outcome {
 }
 
 async fn settle() {
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // Of the runtime's own time: longer than anything that the slice puts off while it is idle.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
 }
 
 #[test]
@@ -457,5 +458,31 @@ fn a_segment_is_marked_free_on_disk_before_it_counts_as_free() {
         let made = state.trace.iter().filter(|line| line.starts_with("make ")).count();
         let (heads, reclaimed) = (heads.count(), reclaimed as usize);
         assert!(heads >= 2 * reclaimed, "{heads} heads, {reclaimed} reclaimed, {made} made");
+    });
+}
+
+#[test]
+fn what_a_wrong_clock_put_off_for_years_is_found_in_memory_and_in_the_index() {
+    let index = scratch();
+    run(async {
+        let disk = SimDisk::new();
+        let life = start(&disk, index.path(), 1).await;
+        let ids = [accept(&life.slice, b"one\n").await, accept(&life.slice, b"two\n").await];
+        let secs = std::time::Duration::from_secs;
+        let (honest, wrong) = (NOW.after(secs(4000)), NOW.after(secs(400_000_000)));
+        for (id, retry) in ids.into_iter().zip([wrong, honest]) {
+            let busy = Outcome::new(0, Status(4, 2, 0), "busy");
+            life.slice.outcome(id, 0, &busy, NOW, retry).unwrap();
+            life.slice.put_back(id).unwrap();
+        }
+        let found = life.slice.misdated(honest, 9).unwrap();
+        assert_eq!(found, [(wrong, ids[0])], "not yet in the index");
+        assert_eq!(life.slice.misdated(honest, 9).unwrap(), [], "given out once");
+        life.slice.put_back(ids[0]).unwrap();
+        life.close().await;
+
+        let life = start(&disk, index.path(), 1).await;
+        assert_eq!(life.slice.misdated(honest, 9).unwrap(), [(wrong, ids[0])], "in the index");
+        assert_eq!(life.slice.due(honest, 9).unwrap(), [(honest, ids[1])]);
     });
 }

@@ -216,7 +216,7 @@ pub(crate) async fn step(
         }
         13 => {
             // Long enough for the index to be brought up to date, and for upkeep.
-            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         }
         _ => {
             let id = pick(dice);
