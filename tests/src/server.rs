@@ -3,6 +3,7 @@
 //! Dropping a [`Server`] kills its processes and nobody else's, and shows the end of its logs where the
 //! test fails.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -349,9 +350,21 @@ impl Server {
         text.lines().map(parse).collect()
     }
 
-    /// Waits until nothing is queued.
+    /// Waits until nothing is listed as queued, and all that the log says was taken up is done with.
+    ///
+    /// The list comes from the index, which follows the log of the queue a beat later: a test that has
+    /// just sent something waits for what it expects first.
     pub fn wait_until_drained(&self) {
         wait::until_true("the queue to be empty", || self.queue().is_empty());
+        wait::until_true("messages to be removed", || {
+            let log = self.log();
+            // `... postfix/qmgr[0]: ID: removed`
+            let ids = |end: &str| -> BTreeSet<String> {
+                let about = log.iter().filter(|line| line.ends_with(end));
+                about.filter_map(|line| Some(line.split(": ").nth(1)?.to_owned())).collect()
+            };
+            ids(" (queue active)").is_subset(&ids(": removed"))
+        });
     }
 
     /// The process that was started: master, or all there is.

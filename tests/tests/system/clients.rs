@@ -11,7 +11,7 @@ fn smtp_source(server: &Server, sessions: u32, messages: usize, more: &[&str]) {
     arguments.extend_from_slice(more);
     arguments.extend_from_slice(&["-f", "sender@client.example", "-t", "bench@localhost", &port]);
     run("smtp-source", arguments).expect_ok();
-    server.wait_until_drained();
+    wait_for_mail(server, messages);
     let maildirs = tests::mailbox::maildirs(&server.mail_base());
     let mails: Vec<_> = maildirs.values().flat_map(tests::Maildir::mails).collect();
     assert_eq!(mails.len(), messages);
@@ -20,6 +20,15 @@ fn smtp_source(server: &Server, sessions: u32, messages: usize, more: &[&str]) {
         assert_eq!(named.size, mail.bytes.len() as u64, "S= of {}", mail.path.display());
         assert!(mail.bytes.len() >= 4096, "smtp-source sends 4096 bytes");
     }
+}
+
+/// Waits until there are `count` messages in all Maildirs together, and nothing else is queued.
+fn wait_for_mail(server: &Server, count: usize) {
+    let base = server.mail_base();
+    let found =
+        || tests::mailbox::maildirs(&base).values().map(tests::Maildir::count).sum::<usize>();
+    tests::wait::until_true(&format!("{count} messages"), || found() >= count);
+    server.wait_until_drained();
 }
 
 #[test]
@@ -38,7 +47,7 @@ fn smtp_source_with_ten_recipients_a_message() {
     let port = format!("127.0.0.1:{}", server.port());
     let arguments = ["-s", "5", "-m", "50", "-r", "10", "-d", "-t", "bench@localhost", &port];
     run("smtp-source", arguments).expect_ok();
-    server.wait_until_drained();
+    wait_for_mail(&server, 500);
     let maildirs = tests::mailbox::maildirs(&server.mail_base());
     assert_eq!(maildirs.len(), 10, "{:?}", maildirs.keys());
     assert!(maildirs.values().all(|maildir| maildir.count() == 50));
@@ -153,7 +162,7 @@ fn a_message_beyond_the_size_limit_is_refused_and_the_session_goes_on() {
 fn a_thousand_recipients_get_one_message_each_and_one_more_is_told_to_come_later() {
     let server = Setup::new().start();
     smtplib(&server, "thousand_recipients");
-    server.wait_until_drained();
+    wait_for_mail(&server, 1000);
     let maildirs = tests::mailbox::maildirs(&server.mail_base());
     assert_eq!(maildirs.len(), 1000);
     for (name, maildir) in &maildirs {

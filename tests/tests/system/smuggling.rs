@@ -80,8 +80,11 @@ fn smuggle(server: &Server, line_end: &str, cut: bool) -> usize {
 
 /// Nothing was delivered to a smuggled recipient; each outer one has one message or, refused, none.
 fn verify(server: &Server, accepted: usize) {
+    let base = server.mail_base();
+    let what = format!("{accepted} messages");
+    tests::wait::until_true(&what, || tests::mailbox::maildirs(&base).len() >= accepted);
     server.wait_until_drained();
-    let maildirs = tests::mailbox::maildirs(&server.mail_base());
+    let maildirs = tests::mailbox::maildirs(&base);
     let mut delivered = 0;
     for (name, maildir) in &maildirs {
         assert!(!name.to_string_lossy().contains("smuggled"), "{}", name.display());
