@@ -15,7 +15,9 @@ use agent::{Gone, Link, Sources, Submitted};
 use intake::Accepted;
 use mail::log::Event;
 use mail::{Outcome, QueueId, Status, Time, Verdict};
-use qmgr::{Admission, Change, Effects, Log, Message, Pending, Pull, Scheduler, Source, Transport};
+use qmgr::{
+    Admission, Change, Cursor, Effects, Log, Message, Pending, Pull, Scheduler, Source, Transport,
+};
 use queue::{Lease, Place, Reason, RingDisk, Slice, SliceError, Standing};
 use tokio::sync::{Notify, mpsc};
 
@@ -245,35 +247,54 @@ impl Dispatch {
     }
 
     /// Asks the queue for messages that are due. New mail is due since it arrived, so whichever kind the
-    /// scheduler asks for, the queue answers with the mail that has waited longest.
+    /// scheduler asks for, the queue answers with the mail that has waited longest. It remembers itself
+    /// what it has given out, so the cursor only says whether there may be more.
     async fn pull(&mut self, pull: &Pull, now: Time) {
         let mut messages = Vec::new();
+        let (mut given, mut recipients) = (0, 0);
+        let mut next = None;
         for at in 0..self.slices.list.len() {
             let slice = self.slices.list[at].0.clone();
-            for id in self.due(&slice, pull, pull.at_most - messages.len(), now) {
+            for (time, id) in self.due(&slice, pull, pull.at_most - given, now) {
+                given += 1;
+                if recipients >= pull.recipients_at_most {
+                    self.put_back(id);
+                    next = Some(Cursor { time, id });
+                    continue;
+                }
                 match slice.load(id).await {
-                    Ok(message) => messages.extend(self.message(message)),
+                    Ok(message) => {
+                        let message = self.message(message);
+                        recipients += message.as_ref().map_or(0, |it| it.recipients.len());
+                        messages.extend(message);
+                    }
                     Err(error) => self.not_loaded(&slice, id, &error),
+                }
+                if given == pull.at_most {
+                    next = Some(Cursor { time, id });
                 }
             }
         }
-        self.scheduler.pulled(messages, None, now);
+        self.scheduler.pulled(messages, next, now);
     }
 
-    fn due(&self, slice: &Slice<RingDisk>, pull: &Pull, at_most: usize, now: Time) -> Vec<QueueId> {
+    fn due(
+        &self,
+        slice: &Slice<RingDisk>,
+        pull: &Pull,
+        at_most: usize,
+        now: Time,
+    ) -> Vec<(Time, QueueId)> {
         let due = slice.due(now, at_most).and_then(|mut due| {
             if let Source::Due { beyond, .. } = pull.source {
                 due.extend(slice.misdated(beyond, at_most - due.len())?);
             }
             Ok(due)
         });
-        match due {
-            Ok(due) => due.into_iter().map(|(_, id)| id).collect(),
-            Err(error) => {
-                self.warn(&error.to_string());
-                Vec::new()
-            }
-        }
+        due.unwrap_or_else(|error| {
+            self.warn(&error.to_string());
+            Vec::new()
+        })
     }
 
     fn message(&mut self, message: queue::Message) -> Option<Message> {

@@ -4,7 +4,8 @@
 //! them have the same settings whatever becomes of the files, and a child needs no right to read them.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,11 +109,11 @@ impl Settings {
         Ok(file)
     }
 
-    /// Reads them there. All children share one file position, so each begins at the start.
-    pub(crate) fn from_file(mut file: File) -> io::Result<Self> {
-        let mut text = Vec::new();
-        file.rewind()?;
-        file.read_to_end(&mut text)?;
+    /// Reads them there, without moving the file's position: all children share it.
+    pub(crate) fn from_file(file: File) -> io::Result<Self> {
+        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut text = vec![0; len];
+        file.read_exact_at(&mut text, 0)?;
         Ok(serde_json::from_slice(&text)?)
     }
 }

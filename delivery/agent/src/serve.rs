@@ -18,6 +18,13 @@ use crate::{BATCH_JOBS_MAX, Contents, socket};
 /// Deliveries that may wait for a lock at the same time; the next one is deferred instead.
 const HELD_JOBS_MAX: usize = 256;
 
+/// A batch of at least so many jobs is a sign of more to come.
+const BUSY_JOBS: usize = 8;
+
+/// How long more jobs are gathered after such a batch: a sync costs the same for one file and for a
+/// hundred. Measured at 20 sessions: a quarter of the agent's work for each message.
+const GATHER_TIME: Duration = Duration::from_millis(4);
+
 /// An agent: takes a batch of jobs, acts, and tells what became of each.
 pub trait Deliver {
     /// Delivers a batch of at most [`BATCH_JOBS_MAX`] jobs. The answers are in the order of the
@@ -89,6 +96,7 @@ pub fn serve(socket: OwnedFd, delivery: &mut dyn Deliver) -> Result<(), ServeErr
         queue: VecDeque::new(),
         announced: None,
         held: Vec::new(),
+        last_batch: 0,
     };
     while session.gather()? == Engine::Present {
         session.deliver(delivery)?;
@@ -112,11 +120,15 @@ struct Session {
     /// A segment that must wait until the queue is empty: it may push out one that the queue needs.
     announced: Option<(u8, u64, OwnedFd)>,
     held: Vec<(Instant, Attempt)>,
+    /// How many jobs the last batch had.
+    last_batch: usize,
 }
 
 impl Session {
-    /// Waits until there is work, then takes what else has arrived, up to a batch.
+    /// Waits until there is work, then takes what else has arrived, up to a batch; among many jobs it
+    /// waits a moment for more, a lone one is delivered at once.
     fn gather(&mut self) -> Result<Engine, ServeError> {
+        let mut rest = self.last_batch >= BUSY_JOBS;
         loop {
             self.release_held(Instant::now());
             if self.queue.is_empty()
@@ -134,6 +146,10 @@ impl Session {
                 Ok(received) if received.len == 0 => return Ok(Engine::Gone),
                 Ok(received) => self.accept(received)?,
                 Err(Errno::AGAIN) if self.queue.is_empty() => {}
+                Err(Errno::AGAIN) if rest => {
+                    std::thread::sleep(GATHER_TIME);
+                    rest = false;
+                }
                 Err(Errno::AGAIN) => return Ok(Engine::Present),
                 Err(Errno::CONNRESET) => return Ok(Engine::Gone),
                 Err(error) => return Err(ServeError::Socket(error.into())),
@@ -203,6 +219,7 @@ impl Session {
 
     fn deliver(&mut self, delivery: &mut dyn Deliver) -> Result<(), ServeError> {
         let count = self.queue.len().min(BATCH_JOBS_MAX);
+        self.last_batch = count;
         let batch: Vec<Attempt> = self.queue.drain(..count).collect();
         let answers = delivery.deliver(&batch, &mut self.contents);
         assert_eq!(answers.len(), batch.len(), "an agent answers each job of its batch");

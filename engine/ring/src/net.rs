@@ -32,6 +32,9 @@ impl Listener {
             // `[::]` is every address of the host, IPv4 among them.
             socket.set_only_v6(!address.ip().is_unspecified())?;
         }
+        // A reply is one send; it must not wait for the acknowledgement of the one before. Connections
+        // inherit this from the listener.
+        socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -57,19 +60,16 @@ impl Listener {
     ///
     /// An error is not the end: the peer may be gone already, or descriptors used up for the moment.
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, peer) = match &self.0 {
+        match &self.0 {
             ListenerKind::Ring(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                (Stream(StreamKind::Ring(Rc::new(stream))), peer)
+                Ok((Stream(StreamKind::Ring(Rc::new(stream))), peer))
             }
             ListenerKind::Epoll(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                (Stream(StreamKind::Epoll(Rc::new(stream))), peer)
+                Ok((Stream(StreamKind::Epoll(Rc::new(stream))), peer))
             }
-        };
-        // A reply is one send; it must not wait for the acknowledgement of the one before.
-        stream.set_nodelay()?;
-        Ok((stream, peer))
+        }
     }
 }
 
