@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ fn serve(channel: &Channel) -> Result<(), String> {
     let time_zone = TimeZone::system();
 
     let queue = give_up_rights(&start)?;
-    let directory = lock(&queue)?;
+    let directory = lock(&queue, &start.queue)?;
     let slices = share_out(&directory, start.shards)?;
     let cores = ring::cores().map_err(|error| format!("cores: {error}"))?;
     let backend = start.backend.parse()?;
@@ -196,18 +197,19 @@ fn open_log(start: &Start, snapshot: &Snapshot) -> Result<(MailLog, Option<MailL
 
 /// Becomes the mail owner, with the queue directory as his whole world: he need not be able to reach it
 /// through the directories above (root's home, for example), and there is nothing else to reach.
-fn give_up_rights(start: &Start) -> Result<std::path::PathBuf, String> {
+fn give_up_rights(start: &Start) -> Result<PathBuf, String> {
     let Some((uid, gid)) = start.become_user else { return Ok(start.queue.clone()) };
     let queue = start.queue.display();
     privilege::enclose(&start.queue).map_err(|error| format!("enter {queue}: {error}"))?;
     privilege::become_user(uid, gid).map_err(|error| format!("become user {uid}: {error}"))?;
-    let root = std::path::PathBuf::from("/");
+    let root = PathBuf::from("/");
     sandbox::restrict_files(&root).map_err(|error| format!("landlock: {error}"))?;
     sandbox::restrict_calls().map_err(|error| format!("seccomp: {error}"))?;
     Ok(root)
 }
 
-fn lock(queue: &std::path::Path) -> Result<QueueDirectory, String> {
+/// `name` is what the directory is called outside.
+fn lock(queue: &Path, name: &Path) -> Result<QueueDirectory, String> {
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
         match QueueDirectory::lock(queue) {
@@ -215,16 +217,16 @@ fn lock(queue: &std::path::Path) -> Result<QueueDirectory, String> {
             Err(OpenError::InUse { .. }) if Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(20));
             }
-            Err(error) => return Err(format!("queue: {error}")),
+            Err(OpenError::InUse { holder, .. }) => {
+                return Err(format!("queue {} is in use by process {holder}", name.display()));
+            }
+            Err(error) => return Err(format!("queue {}: {error}", name.display())),
         }
     }
 }
 
 /// Every slice that exists gets a shard, and every shard a slice.
-fn share_out(
-    directory: &QueueDirectory,
-    shards: usize,
-) -> Result<Vec<Vec<(u8, std::path::PathBuf)>>, String> {
+fn share_out(directory: &QueueDirectory, shards: usize) -> Result<Vec<Vec<(u8, PathBuf)>>, String> {
     let mut slices = directory.slices().map_err(|error| format!("queue: {error}"))?;
     let unused = (0..=u8::MAX).filter(|number| !slices.contains(number));
     let missing: Vec<u8> = unused.take(shards.saturating_sub(slices.len())).collect();

@@ -18,7 +18,7 @@
 //! [`NAME_BYTES_MAX`], so a selector must look at the entry as well.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -35,6 +35,8 @@ const DATABASES: u32 = 8;
 /// Tools that read at the same moment.
 const READERS_MAX: u32 = 126;
 const FORMAT: &[u8] = b"1";
+/// LMDB's pages are those of the machine it was built for.
+const PAGE_BYTES: u64 = 4096;
 const DATA_FILE: &str = "data.mdb";
 const LOCK_FILE: &str = "lock.mdb";
 
@@ -97,7 +99,8 @@ impl Index {
     }
 
     pub(crate) fn write(&self) -> Result<Update<'_>, IndexError> {
-        Ok(Update { txn: self.env.write_txn()?, tables: self.tables, scratch: Vec::new() })
+        let (txn, tables) = (self.env.write_txn()?, self.tables);
+        Ok(Update { env: &self.env, txn, tables, scratch: Vec::new() })
     }
 
     pub(crate) fn get(&self, id: QueueId) -> Result<Option<Entry>, IndexError> {
@@ -170,6 +173,7 @@ impl Tables {
 
 /// One transaction that brings the index nearer to the log.
 pub(crate) struct Update<'env> {
+    env: &'env Env<WithoutTls>,
     txn: RwTxn<'env>,
     tables: Tables,
     scratch: Vec<u8>,
@@ -234,7 +238,8 @@ impl Update<'_> {
     }
 
     pub(crate) fn commit(self) -> Result<(), IndexError> {
-        Ok(self.txn.commit()?)
+        self.txn.commit()?;
+        fill_up(self.env)
     }
 }
 
@@ -355,11 +360,28 @@ fn environment(
     // SAFETY: the file lies in a directory that only we write to, under a lock (`QueueDirectory`), and
     // a file that is too short for its own page count is refused below before a page is touched.
     let env = unsafe { options.open(directory)? };
-    let pages_bytes = (env.info().last_page_number as u64 + 1) * 4096;
-    if env.real_disk_size()? < pages_bytes && env.info().last_txn_id > 0 {
+    if is_cut(&env)? {
         return Err(IndexError::Damaged("its file was cut"));
     }
     Ok(env)
+}
+
+/// Whether the file is too short for its own page count.
+fn is_cut(env: &Env<WithoutTls>) -> Result<bool, IndexError> {
+    let info = env.info();
+    let pages_bytes = (info.last_page_number as u64 + 1) * PAGE_BYTES;
+    Ok(info.last_txn_id > 0 && env.real_disk_size()? < pages_bytes)
+}
+
+/// Makes the file as long as its page count says. LMDB does not write pages at the end that a transaction
+/// has used and freed again, and without them a whole file looks like one that was cut.
+fn fill_up(env: &Env<WithoutTls>) -> Result<(), IndexError> {
+    if is_cut(env)? {
+        let pages_bytes = (env.info().last_page_number as u64 + 1) * PAGE_BYTES;
+        let file = OpenOptions::new().write(true).open(env.path().join(DATA_FILE));
+        file.and_then(|file| file.set_len(pages_bytes)).map_err(heed::Error::Io)?;
+    }
+    Ok(())
 }
 
 /// The value of `meta` `format`, to be compared before anything else is believed.
