@@ -1,10 +1,12 @@
 //! The engine: a shard on each core, and the conversation with master.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,7 @@ const OTHER_FDS: usize = 256;
 #[derive(Default)]
 struct Orders {
     start: Option<(Start, Settings)>,
+    log: Option<File>,
     listeners: HashMap<SocketAddr, Vec<TcpListener>>,
     links: Vec<OwnedFd>,
 }
@@ -51,7 +54,7 @@ fn serve(channel: &Channel) -> Result<(), String> {
     let Some(orders) = receive(channel)? else { return Ok(()) };
     let (start, settings) = orders.start.ok_or("master did not say how to start")?;
     let snapshot = settings.snapshot().map_err(|problems| lines(&problems))?;
-    let (log, show) = open_log(&start, &snapshot)?;
+    let (log, show) = open_log(&start, &snapshot, orders.log)?;
     let sessions_max = limits::raise_open_files().saturating_sub(OTHER_FDS).max(1) / start.shards;
 
     // These are files outside of the queue.
@@ -88,7 +91,7 @@ fn serve(channel: &Channel) -> Result<(), String> {
             links: arriving,
             anvil: anvil.clone(),
             sessions_max,
-            log: log.pen(),
+            log: log.mail.pen(),
             show: show.as_ref().map(MailLog::pen),
             stop: stopping.clone(),
             ready: ready.clone(),
@@ -105,25 +108,23 @@ fn serve(channel: &Channel) -> Result<(), String> {
 
     // A shard that ends by itself has panicked: what it had accepted is in the queue, and a new engine
     // can go on with it.
-    watch_shards(threads, &becoming_ready, channel, &links, &log, &stop, told.is_ok());
+    watch_shards(threads, channel, &links, &log, &stop, told.is_ok());
     Ok(())
 }
 
 /// Does what master says until it says stop, or is gone.
 fn watch_shards(
     threads: Vec<thread::JoinHandle<()>>,
-    failures: &std::sync::mpsc::Receiver<Result<(), String>>,
     channel: &Channel,
     links: &[mpsc::UnboundedSender<OwnedFd>],
-    log: &MailLog,
+    log: &Log,
     stop: &watch::Sender<bool>,
     mut master: bool,
 ) {
-    let _ = failures;
     while master {
         match channel.recv::<Order>() {
             Ok(Some((Order::Links, fds))) => hand_out(fds, links),
-            Ok(Some((Order::ReopenLog, _))) => drop(log.reopen()),
+            Ok(Some((Order::ReopenLog, fds))) => log.reopen(fds.into_iter().next()),
             Ok(Some((Order::Stop, _))) => break,
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => master = false,
@@ -138,7 +139,7 @@ fn watch_shards(
     for thread in threads {
         let _ = thread.join();
     }
-    log.flush();
+    log.mail.flush();
 }
 
 /// Reads master's orders up to "begin"; `None` where master is gone.
@@ -152,10 +153,12 @@ fn receive(channel: &Channel) -> Result<Option<Orders>, String> {
         };
         match order {
             Order::Start(start) => {
-                let file = fds.into_iter().next().ok_or("the settings are missing")?;
-                let settings = Settings::from_file(file.into())
+                let mut fds = fds.into_iter().map(File::from);
+                let file = fds.next().ok_or("the settings are missing")?;
+                let settings = Settings::from_file(file)
                     .map_err(|error| format!("the settings cannot be read: {error}"))?;
                 orders.start = Some((start, settings));
+                orders.log = fds.next();
             }
             Order::Listen(address) => {
                 let sockets = fds.into_iter().map(TcpListener::from);
@@ -176,7 +179,27 @@ fn hand_out(fds: Vec<OwnedFd>, links: &[mpsc::UnboundedSender<OwnedFd>]) {
     }
 }
 
-fn open_log(start: &Start, snapshot: &Snapshot) -> Result<(MailLog, Option<MailLog>), String> {
+/// The log, and the file that master opened for it last.
+struct Log {
+    mail: MailLog,
+    file: Arc<Mutex<Option<File>>>,
+}
+
+impl Log {
+    /// Goes on in another file.
+    fn reopen(&self, successor: Option<OwnedFd>) {
+        let Some(successor) = successor else { return };
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor.into());
+        // A log that hangs says so itself when it goes on.
+        self.mail.reopen();
+    }
+}
+
+fn open_log(
+    start: &Start,
+    snapshot: &Snapshot,
+    file: Option<File>,
+) -> Result<(Log, Option<MailLog>), String> {
     let style = if start.log_json { Style::Json } else { Style::Postfix };
     let formatter = Formatter::new(
         style,
@@ -188,11 +211,23 @@ fn open_log(start: &Start, snapshot: &Snapshot) -> Result<(MailLog, Option<MailL
     let open = |destination| {
         MailLog::start(destination, formatter.clone()).map_err(|error| format!("log: {error}"))
     };
-    let log = open(Destination::from_path(&snapshot.log.maillog_file))?;
-    let stdout =
-        || Destination::Other(Box::new(|| Ok(Box::new(std::io::stdout()) as maillog::Output)));
-    let show = if start.show_deliveries { Some(open(stdout())?) } else { None };
-    Ok((log, show))
+    let is_file = file.is_some();
+    let file = Arc::new(Mutex::new(file));
+    let from_master = Arc::clone(&file);
+    let next = move || -> io::Result<maillog::Output> {
+        let file = from_master.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let file = file.ok_or_else(|| io::Error::other("no log file from master"))?;
+        Ok(Box::new(file))
+    };
+    let destination = match Destination::from_path(&snapshot.log.maillog_file) {
+        Destination::File(_) if is_file => Destination::Other(Box::new(next)),
+        // Master could not open it any more, and has said so. Mail goes on.
+        Destination::File(_) => Destination::Stderr,
+        other => other,
+    };
+    let mail = open(destination)?;
+    let show = if start.show_deliveries { Some(open(Destination::Stdout)?) } else { None };
+    Ok((Log { mail, file }, show))
 }
 
 /// Becomes the mail owner, with the queue directory as his whole world: he need not be able to reach it

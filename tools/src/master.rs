@@ -3,10 +3,12 @@
 //! It reads nothing from the network. Where it is root its children are programs of their own, with fewer
 //! rights; else they are threads, and everything runs as the caller.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -17,6 +19,8 @@ use crate::child::{Child, Role};
 use crate::control::FDS_MAX;
 use crate::start::{Order, Report, Start};
 
+/// Names and addresses of people are in the log: it is not for everyone on the host to read.
+const LOG_MODE: u32 = 0o640;
 /// How long children may take to finish what is under way when told to stop.
 const STOP_SECS_MAX: u64 = 20;
 /// A child that lived shorter than this is started again only after a delay.
@@ -34,6 +38,21 @@ pub(crate) struct Plan {
     pub(crate) listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
     /// Whether children are programs or threads.
     pub(crate) processes: bool,
+    /// `maillog_file`, where the log goes to a file. Master opens it: the engine may not be able to.
+    pub(crate) log: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Opens the log file, making it where it is missing.
+    pub(crate) fn open_log(&self) -> io::Result<Option<File>> {
+        let Some(path) = &self.log else { return Ok(None) };
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(LOG_MODE);
+        let cannot = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot open log {}: {error}", path.display()))
+        };
+        options.open(path).map(Some).map_err(cannot)
+    }
 }
 
 /// Binds `address` once for each shard; port 0 becomes one port for all of them.
@@ -88,7 +107,11 @@ async fn supervise(plan: &Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Res
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = reopen.recv() => engine.channel().send(&Order::ReopenLog, &[])?,
+            _ = reopen.recv() => match plan.open_log() {
+                Ok(Some(log)) => engine.channel().send(&Order::ReopenLog, &[log.as_fd()])?,
+                Ok(None) => {}
+                Err(error) => say(&format!("warning: {error}; the old one is kept")),
+            },
             report = engine.report() => match report? {
                 Some(Report::Ready) => if let Some(ready) = ready.take() { ready() },
                 Some(Report::Refused(why)) => return Err(Failure::Refused(why)),
@@ -184,7 +207,16 @@ fn start_engine(plan: &Plan, links: &[OwnedFd]) -> io::Result<Child> {
 
 fn start(plan: &Plan, role: Role) -> io::Result<Child> {
     let child = if plan.processes { Child::process(role)? } else { Child::thread(role)? };
-    child.channel().send(&Order::Start(plan.start.clone()), &[plan.settings.as_fd()])?;
+    let log = match role {
+        Role::Engine => plan.open_log().unwrap_or_else(|error| {
+            eprintln!("ringpost: warning: {error}; logging to standard error");
+            None
+        }),
+        Role::Agentd => None,
+    };
+    let mut fds = vec![plan.settings.as_fd()];
+    fds.extend(log.as_ref().map(AsFd::as_fd));
+    child.channel().send(&Order::Start(plan.start.clone()), &fds)?;
     Ok(child)
 }
 

@@ -10,6 +10,7 @@ use config::Snapshot;
 use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Formatter, Record, Style};
+use maillog::Destination;
 
 use crate::cli::{BackendChoice, LogForm, Serve};
 use crate::master::{self, Failure, Plan};
@@ -142,7 +143,12 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
     let name = &snapshot.log.syslog_name;
     let formatter = Formatter::new(style, &snapshot.site.myhostname, name, TimeZone::system(), 2);
     let master_log = MasterLog { formatter, configuration: settings.name() };
-    let plan = Plan { start, settings: file, listeners, processes: root };
+    let log = match Destination::from_path(&snapshot.log.maillog_file) {
+        Destination::File(path) => Some(absolute(&path)),
+        _ => None,
+    };
+    let plan = Plan { start, settings: file, listeners, processes: root, log };
+    plan.open_log().map_err(|error| config(error.to_string()))?;
     Ok((plan, banner, master_log))
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// From master to a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// First of all; carries the settings as a descriptor.
+    /// First of all; carries the settings as a descriptor, and behind it the log file where there is one.
     Start(Start),
     /// Listening sockets for one address, one descriptor for each shard.
     Listen(SocketAddr),
@@ -17,7 +17,7 @@ pub(crate) enum Order {
     Links,
     /// All has been said: begin.
     Begin,
-    /// Open the log file anew: it was moved away.
+    /// The log file was moved away; here is its successor.
     ReopenLog,
     /// Finish what is under way, close, end.
     Stop,

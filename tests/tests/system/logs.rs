@@ -223,3 +223,24 @@ fn one_line_is_printed_for_each_delivery() {
     let lines = server.output();
     assert_eq!(lines.iter().filter(|line| line.contains(&id)).count(), 2, "{lines:#?}");
 }
+#[test]
+fn a_log_that_was_moved_away_is_opened_again_when_asked() {
+    let server = Setup::new().start();
+    let first = server.accept(&["a@localhost"], "Subject: first\r\n\r\n");
+    server.wait_for_log(&[&first, "removed"]);
+    let log = server.setup.data().join("mail.log");
+    let moved = server.setup.data().join("mail.log.1");
+    fs::rename(&log, &moved).expect("rotation");
+    server.main_process().signal(rustix::process::Signal::USR1);
+    let mut sent = 0;
+    tests::wait::until_true("lines in the new file", || {
+        sent += 1;
+        let id = server.accept(&["a@localhost"], "Subject: next\r\n\r\n");
+        tests::wait::within(std::time::Duration::from_secs(1), || {
+            server.log().iter().any(|line| line.contains(&id)).then_some(())
+        })
+        .is_some()
+    });
+    assert!(fs::read_to_string(&moved).expect("the old log").contains(&first));
+    assert!(sent < 10, "{sent} messages until it was noticed");
+}
