@@ -101,6 +101,8 @@ impl Store {
         if !self.pending.contains_key(&id) {
             let Some(entry) = self.index.get(id)? else { return Ok(None) };
             self.pending.insert(id, Pending { entry, first_seq: seq, finished: false });
+            // While it is here the index is not asked for it, and later is asked from the cursor on.
+            self.park(id);
         }
         Ok(self.pending.get_mut(&id).filter(|pending| !pending.finished))
     }
