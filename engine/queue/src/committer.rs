@@ -336,6 +336,9 @@ impl<D: Disk> Core<D> {
         };
         self.space.count_out(&before);
         self.space.count_in(copy);
+        if self.store.is_active(copy.id) {
+            self.space.note_reading(copy.id, before.slot);
+        }
         let entry = Box::new(self.store.relocate(copy).ok().flatten()?.clone());
         let changed = before.last_seq > copied_seq;
         changed.then_some((copy.id, copy.home_seq, Change::Snapshot { entry }))
@@ -345,6 +348,7 @@ impl<D: Disk> Core<D> {
     fn gone(&mut self, id: QueueId) -> Option<QueueId> {
         let entry = self.store.finished(id)?.clone();
         self.space.count_out(&entry);
+        self.space.reading_ended(id);
         self.fresh.remove(&id);
         matches!(entry.stored, Stored::File { .. }).then_some(id)
     }

@@ -19,13 +19,16 @@ use crate::slice::{Inner, Slice};
 
 impl<D: Disk> Inner<D> {
     /// Copies what lives in this segment. If anything prevents it the segment just stays in use.
-    pub(crate) async fn copy_forward(self: &std::rc::Rc<Self>, number: u32) {
+    /// Returns how many bytes of the log were read for it.
+    pub(crate) async fn copy_forward(self: &std::rc::Rc<Self>, number: u32) -> u64 {
         let slot = {
             let core = self.core.borrow();
-            core.space.slots.get(&number).map(|slot| (slot.file.clone(), slot.head))
+            core.space.slots.get(&number).map(|slot| (slot.file.clone(), slot.head, slot.end))
         };
-        let Some((file, head)) = slot else { return };
-        let copied = match read_all(&self.disk, &file, head.bytes).await {
+        let Some((file, head, end)) = slot else { return 0 };
+        // A run that crashed has left most of its segment empty: only what it wrote is read.
+        let log_bytes = u64::from(end).min(head.bytes);
+        let copied = match read_all(&self.disk, &file, log_bytes).await {
             Ok(bytes) => {
                 let found = segment::scan(&bytes, &head);
                 self.copy_records(number, &bytes, &found).await
@@ -39,6 +42,7 @@ impl<D: Disk> Inner<D> {
         if copied.is_ok() {
             core.space.release_needs(number);
         }
+        log_bytes
     }
 
     async fn copy_records(

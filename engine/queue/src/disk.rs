@@ -82,6 +82,9 @@ pub trait Disk: 'static {
     /// Removes a file; one that is not there is no error.
     async fn remove(&self, name: &str) -> io::Result<()>;
 
+    /// Removes a segment, and gives its room back though another process may keep it open.
+    async fn remove_segment(&self, name: &str) -> io::Result<()>;
+
     /// Gives a file another name.
     async fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 

@@ -17,6 +17,14 @@ use crate::slice::{Message, Slice};
 /// Files are checked in pieces of this size.
 const READ_BYTES: usize = 256 << 10;
 
+/// What reading a message back has shown.
+#[derive(PartialEq, Eq)]
+enum Checked {
+    Whole,
+    /// It was copied elsewhere meanwhile, and its segment may have been used again.
+    Moved,
+}
+
 impl<D: Disk> Slice<D> {
     /// The message with this id, its content checked.
     ///
@@ -24,19 +32,20 @@ impl<D: Disk> Slice<D> {
     /// may succeed later.
     pub async fn load(&self, id: QueueId) -> Result<Message, SliceError> {
         let inner = &*self.0;
-        let (entry, memory, from_earlier_run) = {
-            let core = inner.core.borrow();
-            let entry = core.store.get(id)?.ok_or(SliceError::NoMessage(id))?;
-            (entry, core.fresh.get(&id).cloned(), Some(id) <= core.earlier_id)
-        };
-        let content = entry.content(inner.options.slice);
-        let place = match memory {
-            // What was just written is checked by nobody: it is still what it was.
-            Some((memory, offset)) => Place::in_memory(Rc::downgrade(&memory), offset, content),
-            None => {
-                self.check(&entry).await?;
-                Place::on_disk(content)
-            }
+        let (entry, place, from_earlier_run) = loop {
+            let (entry, memory, from_earlier_run) = {
+                let core = inner.core.borrow();
+                let entry = core.store.get(id)?.ok_or(SliceError::NoMessage(id))?;
+                (entry, core.fresh.get(&id).cloned(), Some(id) <= core.earlier_id)
+            };
+            let content = entry.content(inner.options.slice);
+            let place = match memory {
+                // What was just written is checked by nobody: it is still what it was.
+                Some((memory, offset)) => Place::in_memory(Rc::downgrade(&memory), offset, content),
+                None if self.check(&entry).await? == Checked::Moved => continue,
+                None => Place::on_disk(content),
+            };
+            break (entry, place, from_earlier_run);
         };
         Ok(Message {
             id,
@@ -50,14 +59,16 @@ impl<D: Disk> Slice<D> {
         })
     }
 
-    async fn check(&self, entry: &Entry) -> Result<(), SliceError> {
+    async fn check(&self, entry: &Entry) -> Result<Checked, SliceError> {
         match entry.stored {
             Stored::Inline { .. } => self.check_record(entry).await,
-            Stored::File { len, crc } => self.check_file(entry, len, crc).await,
+            Stored::File { len, crc } => {
+                self.check_file(entry, len, crc).await.map(|()| Checked::Whole)
+            }
         }
     }
 
-    async fn check_record(&self, entry: &Entry) -> Result<(), SliceError> {
+    async fn check_record(&self, entry: &Entry) -> Result<Checked, SliceError> {
         let inner = &*self.0;
         let slot = {
             let core = inner.core.borrow();
@@ -74,10 +85,18 @@ impl<D: Disk> Slice<D> {
         let bytes = &buf[..read];
         match codec::decode(bytes, stamp) {
             Ok((record, _)) if record.kind == Kind::Accepted && record.seq == entry.home_seq => {
-                Ok(())
+                Ok(Checked::Whole)
             }
+            _ if self.has_moved(entry)? => Ok(Checked::Moved),
             _ => Err(self.set_aside(entry, bytes).await),
         }
+    }
+
+    /// Whether a message was copied forward, or ended, since this was its entry. What then lies in its
+    /// old place is not damage.
+    fn has_moved(&self, entry: &Entry) -> Result<bool, SliceError> {
+        let now = self.0.core.borrow().store.get(entry.id)?;
+        Ok(now.is_none_or(|now| now.home_seq != entry.home_seq))
     }
 
     async fn check_file(&self, entry: &Entry, len: u64, crc: u32) -> Result<(), SliceError> {

@@ -476,10 +476,10 @@ fn damaged_id(gap: &[u8], footer: Option<&[u8]>, offset: usize) -> Option<QueueI
     }
 }
 
-/// All bytes of a segment.
+/// The first so many bytes of a segment.
 pub(crate) async fn read_all<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::Result<Vec<u8>> {
     let mut all = Vec::with_capacity(bytes as usize);
-    let mut piece = vec![0; READ_BYTES];
+    let mut piece = vec![0; READ_BYTES.min(bytes as usize)];
     while (all.len() as u64) < bytes {
         let (read, buf) = disk.read_at(file, piece, all.len() as u64).await;
         piece = buf;

@@ -161,6 +161,17 @@ impl Disk for RingDisk {
         }
     }
 
+    async fn remove_segment(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        blocking(move || {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            // In this order: a start must never find a segment that is cut short.
+            fs::remove_file(path)?;
+            file.set_len(0)
+        })
+        .await
+    }
+
     async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path(from), self.path(to))
     }

@@ -313,7 +313,12 @@ impl<D: Disk> Slice<D> {
 
     /// The scheduler lets go of a message: all its recipients had their turn, or there is no room for it.
     pub fn put_back(&self, id: QueueId) -> Result<(), SliceError> {
-        Ok(self.0.core.borrow_mut().store.put_back(id)?)
+        let mut core = self.0.core.borrow_mut();
+        core.store.put_back(id)?;
+        if core.space.reading_ended(id) {
+            self.0.upkeep.notify_one();
+        }
+        Ok(())
     }
 
     /// Records what became of one recipient. `retry` is when to try again, should it be deferred.

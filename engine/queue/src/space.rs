@@ -5,11 +5,15 @@
 //! forgotten while the message itself can still be read, a rebuilt index would have it delivered
 //! again. So each segment names the segments that it *needs* to be gone before it.
 //!
+//! Nor is a segment free while the scheduler may have a message read there that was copied elsewhere since:
+//! used again, its bytes would be those of another message.
+//!
 //! Its row in the index: stamp u32, size u64, end u32, first and last sequence number u64, live messages
 //! u32, their bytes u64, then the first sequence numbers of the segments it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use mail::QueueId;
 
 use crate::entry::Entry;
@@ -126,6 +130,11 @@ pub(crate) struct Space<F> {
     /// No longer to be touched: its head could not be read or written.
     pub(crate) unusable: BTreeSet<u32>,
     left_alone: BTreeSet<u32>,
+    /// Messages that the scheduler has, and the segments they were copied out of meanwhile.
+    read_at: HashMap<QueueId, Vec<u32>>,
+    /// The highest number that a segment has had. None is given twice, though its segment be removed: the
+    /// delivery agent keeps descriptors by number.
+    last_number: u32,
 }
 
 impl<F> Space<F> {
@@ -137,11 +146,14 @@ impl<F> Space<F> {
             current: None,
             unusable: BTreeSet::new(),
             left_alone: BTreeSet::new(),
+            read_at: HashMap::new(),
+            last_number: 0,
         }
     }
 
     pub(crate) fn add(&mut self, slot: Slot<F>) {
         let number = slot.head.slot;
+        self.last_number = self.last_number.max(number);
         match slot.head.used {
             Use::InUse => {
                 self.by_seq.insert((slot.head.first_seq, number));
@@ -205,10 +217,35 @@ impl<F> Space<F> {
         self.segment_of(seq).is_some_and(|(_, holder)| holder != number)
     }
 
-    /// A number that no segment has.
+    /// A number that no segment has or had.
     pub(crate) fn unused_number(&self) -> u32 {
-        let last = self.slots.keys().chain(&self.unusable).max();
-        last.map_or(1, |last| last + 1)
+        let unusable = self.unusable.last().copied().unwrap_or(0);
+        self.last_number.max(unusable) + 1
+    }
+
+    /// Takes one spare out where there are more than are worth their room.
+    ///
+    /// Never the first: the committer may be beginning it at this moment.
+    pub(crate) fn take_surplus(&mut self) -> Option<Slot<F>> {
+        if self.spares.len() <= SPARES_MAX {
+            return None;
+        }
+        let number = self.spares.pop()?;
+        self.slots.remove(&number)
+    }
+
+    /// A message was copied out of a segment while the scheduler has it, and may still be read there.
+    pub(crate) fn note_reading(&mut self, id: QueueId, number: u32) {
+        self.read_at.entry(id).or_default().push(number);
+    }
+
+    /// The scheduler no longer has a message. True: a segment may have waited for that.
+    pub(crate) fn reading_ended(&mut self, id: QueueId) -> bool {
+        self.read_at.remove(&id).is_some()
+    }
+
+    fn is_read(&self, number: u32) -> bool {
+        self.read_at.values().flatten().any(|read| *read == number)
     }
 
     /// Numbers of the segments in use, oldest first.
@@ -335,6 +372,7 @@ impl<F> Space<F> {
                         && slot.indexed.messages == 0
                         && slot.last_seq <= applied_seq
                         && !slot.needs.iter().any(|need| self.is_used(*need))
+                        && !self.is_read(*number)
                 })
         })
     }
@@ -342,7 +380,11 @@ impl<F> Space<F> {
     /// The segment whose living remainder should be copied forward: the oldest that is mostly dead, once the
     /// segments take more than twice the room that the messages in them need.
     pub(crate) fn mostly_dead(&self) -> Option<u32> {
-        let closed = || self.in_use().filter(|number| Some(*number) != self.current);
+        // Those that were copied already, and only wait for their readers, would be counted twice.
+        let read: BTreeSet<u32> = self.read_at.values().flatten().copied().collect();
+        let closed = || {
+            self.in_use().filter(|number| Some(*number) != self.current && !read.contains(number))
+        };
         let slots = || closed().filter_map(|number| self.slots.get(&number));
         let used: u64 = slots().map(|slot| slot.head.bytes).sum();
         let live: u64 = slots().map(|slot| slot.live.bytes).sum();
@@ -367,3 +409,6 @@ impl<F> Space<F> {
 
 /// With fewer closed segments than this, space is not worth the copying.
 const SEGMENTS_WORTH_COPYING: usize = 4;
+/// Spares beyond this are removed. So many become free at once where the queue takes and delivers as fast as the
+/// disk writes; making them anew each time would double what is written.
+const SPARES_MAX: usize = 4;

@@ -19,6 +19,12 @@ const IDLE: Duration = Duration::from_millis(50);
 const INDEX_RETRY: Duration = Duration::from_secs(1);
 /// How often making a segment is tried again on a full disk.
 const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
+/// A start frees dead segments before it begins to write until it has so many spares: one is taken by the first
+/// batch, and with another one left none has to be made.
+const SPARES_AT_START: usize = 2;
+/// So much of the log is copied forward before the slice looks at other things again: one full segment,
+/// or many of those that each crash leaves behind nearly empty.
+const COPY_BYTES: u64 = 64 << 20;
 
 /// Writes what the slice is given. The shard runs it beside its sessions, until the slice is closed.
 #[must_use = "nothing is written unless this runs"]
@@ -28,6 +34,7 @@ impl<D: Disk> Driver<D> {
     /// Ends after [`Slice::close`], when all is written, or after a failure.
     pub async fn run(self) {
         let inner = &self.0;
+        inner.free_dead(SPARES_AT_START).await;
         tokio::join!(
             async {
                 inner.commit_batches().await;
@@ -139,16 +146,35 @@ impl<D: Disk> Inner<D> {
 
     /// Frees what can be freed, and copies living remainders forward.
     async fn make_space(self: &Rc<Self>) {
+        let mut copied_bytes = 0;
+        while self.free_dead(usize::MAX).await {
+            self.remove_surplus().await;
+            let victim = self.core.borrow().space.mostly_dead();
+            match victim {
+                Some(number) if copied_bytes < COPY_BYTES => {
+                    copied_bytes += self.copy_forward(number).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Frees segments that nothing needs any more, until there are so many spares. False: the slice
+    /// ended, or has no memory for it at the moment.
+    async fn free_dead(&self, spares_wanted: usize) -> bool {
         loop {
             let freed = {
                 let core = self.core.borrow();
                 if core.ended.is_some() {
-                    return;
+                    return false;
+                }
+                if core.space.spares.len() >= spares_wanted {
+                    return true;
                 }
                 let lags = core.store.applied_seq < core.committed_seq;
                 match core.space.reclaimable(core.store.applied_seq) {
                     None if lags && core.space.reclaimable(core.committed_seq).is_some() => None,
-                    None => break,
+                    None => return true,
                     freed => freed,
                 }
             };
@@ -157,22 +183,29 @@ impl<D: Disk> Inner<D> {
                 let before = self.core.borrow().store.applied_seq;
                 self.flush_index();
                 if self.core.borrow().store.applied_seq == before {
-                    break;
+                    return true;
                 }
                 continue;
             };
             match self.free(number).await {
                 Ok(()) => {}
-                Err(Refusal::NoMemory) => return,
+                Err(Refusal::NoMemory) => return false,
                 Err(refusal) => {
                     self.fail(refusal);
-                    return;
+                    return false;
                 }
             }
         }
-        let victim = self.core.borrow().space.mostly_dead();
-        if let Some(number) = victim {
-            self.copy_forward(number).await;
+    }
+
+    /// Gives room back that the queue once took and does not need any more.
+    async fn remove_surplus(&self) {
+        loop {
+            let surplus = self.core.borrow_mut().space.take_surplus();
+            let Some(slot) = surplus else { return };
+            // It is free on disk: one that cannot be removed now is a spare of the next start.
+            let name = segment::name(slot.head.slot);
+            let _ = self.disk.remove_segment(&name).await;
         }
     }
 

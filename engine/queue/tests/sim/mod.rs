@@ -12,6 +12,7 @@ use std::future::Future;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+use std::time::Duration;
 
 use queue::{Buf, Disk};
 use tokio::sync::Notify;
@@ -106,6 +107,8 @@ pub(crate) struct State {
     fail_at: Option<usize>,
     /// Reads of this file fail.
     pub(crate) unreadable: Option<String>,
+    /// How long reading a byte takes; nothing at all unless a test says otherwise.
+    pub(crate) read_time: Duration,
     /// No segment can be made, no file written.
     pub(crate) full: bool,
     /// What was done, in order, for golden tests.
@@ -245,6 +248,7 @@ impl State {
                 names,
                 memory_max: self.memory_max,
                 drawn: self.drawn,
+                read_time: self.read_time,
                 ..Self::default()
             })),
             halted: Rc::new(Notify::new()),
@@ -376,14 +380,20 @@ impl Disk for SimDisk {
         mut buf: Vec<u8>,
         offset: u64,
     ) -> (io::Result<usize>, Vec<u8>) {
-        let state = self.state.borrow();
-        if state.unreadable.as_ref() == Some(&file.0) {
-            return (Err(eio()), buf);
+        let (n, time) = {
+            let state = self.state.borrow();
+            if state.unreadable.as_ref() == Some(&file.0) {
+                return (Err(eio()), buf);
+            }
+            let bytes = &state.inodes[file.1].bytes;
+            let from = (offset as usize).min(bytes.len());
+            let n = buf.len().min(bytes.len() - from);
+            buf[..n].copy_from_slice(&bytes[from..from + n]);
+            (n, state.read_time * n as u32)
+        };
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
         }
-        let bytes = &state.inodes[file.1].bytes;
-        let from = (offset as usize).min(bytes.len());
-        let n = buf.len().min(bytes.len() - from);
-        buf[..n].copy_from_slice(&bytes[from..from + n]);
         (Ok(n), buf)
     }
 
@@ -463,6 +473,10 @@ impl Disk for SimDisk {
         state.names.remove(name);
         state.name_changes.push(NameChange::Remove(name.to_owned()));
         Ok(())
+    }
+
+    async fn remove_segment(&self, name: &str) -> io::Result<()> {
+        self.remove(name).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
