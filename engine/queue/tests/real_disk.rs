@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use mail::{Address, Client, Content, Envelope, Outcome, Protocol, Recipient, Status, Time};
-use queue::{Options, Remaining, RingDisk, Slice, Start};
+use queue::{Disk, Options, Remaining, RingDisk, Slice, Start};
 use ring::{Arena, Backend};
 
 fn on_both_backends(test: impl AsyncFn()) {
@@ -155,5 +155,20 @@ fn a_tool_reads_the_queue_without_the_daemon_and_finds_by_recipient_domain_and_s
             reader.find(ids[2]).unwrap().unwrap().due.map(Time::secs),
             Some(NOW.secs() + 300)
         );
+    });
+}
+
+#[test]
+fn a_removed_segment_gives_its_room_back_although_another_process_has_it_open() {
+    on_both_backends(async || {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = RingDisk::open(directory.path(), Arena::new(1 << 20).unwrap()).unwrap();
+        let (name, bytes) = ("segment-00000001", 1 << 20);
+        disk.create_segment(name, vec![0; 8192], bytes).await.unwrap();
+        let at_the_agent = std::fs::File::open(directory.path().join(name)).unwrap();
+        assert_eq!(at_the_agent.metadata().unwrap().len(), bytes);
+        disk.remove_segment(name).await.unwrap();
+        assert_eq!(disk.list(queue::ROOT).await.unwrap(), Vec::<String>::new());
+        assert_eq!(at_the_agent.metadata().unwrap().len(), 0);
     });
 }
