@@ -1,10 +1,8 @@
 //! Messages that are moved while they wait for their turn.
 
 #[path = "sim/model.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
 mod model;
 #[path = "sim/mod.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
 mod sim;
 
 use std::collections::BTreeSet;
