@@ -207,6 +207,13 @@ impl Setup {
         self.run_as == RunAs::User
     }
 
+    /// Leaves the test's directory behind, for whoever looks for the cause of a failure.
+    fn keep(&mut self) {
+        if let Some(place) = self.place.take() {
+            eprintln!("-- kept: {}", place.keep().display());
+        }
+    }
+
     fn where_it_is(&self) -> Vec<String> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         match &self.main_cf {
@@ -456,12 +463,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if thread::panicking() {
+        let failed = thread::panicking();
+        if failed {
             self.show();
         }
         let all = self.processes();
         all.iter().for_each(|process| process.kill());
         let _ = self.child.wait();
+        if failed && std::env::var_os("RINGPOST_KEEP").is_some() {
+            self.setup.keep();
+        }
     }
 }
 
