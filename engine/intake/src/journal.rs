@@ -3,8 +3,7 @@
 use std::rc::Rc;
 
 use mail::QueueId;
-use mail::log::{EndCause, Event, Peer, Policy};
-use wire::Note;
+use mail::log::{Event, Peer};
 
 use crate::session::Session;
 
@@ -39,50 +38,10 @@ impl Session {
     pub(crate) fn log_notes(&mut self) {
         let notes = std::mem::take(&mut self.turn.notes);
         for note in &notes {
-            self.log_note(note);
+            self.log(note.event(self.peer(), self.id));
         }
         self.turn.notes = notes;
         self.turn.notes.clear();
-    }
-
-    fn log_note(&self, note: &Note) {
-        let client = self.peer();
-        let ended = |cause, stage, content_bytes| {
-            self.log(Event::Ended { cause, id: self.id, stage, content_bytes, client });
-        };
-        match note {
-            Note::Reject { stage, reply, context } => self.log(Event::Policy(Policy {
-                action: "reject",
-                id: self.id,
-                stage,
-                client,
-                reply,
-                from: context.from.as_deref(),
-                to: context.to.as_deref(),
-                protocol: context.protocol,
-                helo: context.helo.as_deref(),
-                sasl_username: None,
-            })),
-            Note::ImproperPipelining { stage, early } => {
-                self.log(Event::Pipelining { stage, client, early });
-            }
-            Note::TooManyErrors { stage } => ended(EndCause::TooManyErrors, stage, None),
-            Note::Timeout { stage, content_bytes } => {
-                ended(EndCause::Timeout, stage, *content_bytes);
-            }
-            Note::LostConnection { stage, content_bytes } => {
-                ended(EndCause::LostConnection, stage, *content_bytes);
-            }
-            Note::NonSmtpCommand { .. }
-            | Note::IllegalAddress { .. }
-            | Note::LineTooLong { .. }
-            | Note::InputDisabled
-            | Note::MalformedBdat { .. }
-            | Note::MessageTooBig => {
-                let client = self.client_text();
-                self.log_warning(note.line(&client).trim_start_matches("warning: "));
-            }
-        }
     }
 
     fn log(&self, event: Event<'_>) {
@@ -93,13 +52,5 @@ impl Session {
         let client = self.dialogue.client();
         let port = self.service.settings.smtpd.smtpd_client_port_logging;
         Peer { port: client.address.filter(|_| port).map(|at| at.port()), ..Peer::from(client) }
-    }
-
-    fn client_text(&self) -> String {
-        let client = self.dialogue.client();
-        match client.address {
-            Some(address) => format!("{}[{}]", client.name, address.ip()),
-            None => client.name.to_string(),
-        }
     }
 }

@@ -12,6 +12,7 @@ mod parameters;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use mail::log::{EndCause, Peer};
 use mail::{Client, Envelope, Protocol, QueueId, Recipient, Time};
 
 use crate::command::{Word, Words};
@@ -436,7 +437,9 @@ impl Dialogue {
         let forbidden = self.policy.forbidden_commands.iter().any(|word| first.is(word))
             || (self.policy.forbid_commands_without_letter && !first.text[0].is_ascii_alphabetic());
         if forbidden || is_header(first.text) {
-            turn.notes.push(Note::NonSmtpCommand { line: escape_start(line) });
+            let client = self.peer();
+            let line = escape_start(line);
+            turn.warn(format!("non-SMTP command from {client}: {line}"));
             self.say(turn, format_args!("221 2.7.0 Error: I can break rules, too. Goodbye."));
             return self.close();
         }
@@ -454,7 +457,7 @@ impl Dialogue {
     }
 
     fn deny(&mut self, turn: &mut Turn) -> Output {
-        let client = self.client_text();
+        let client = self.peer();
         self.say(turn, format_args!("503 5.7.0 Error: access denied for {client}"));
         self.errors += 1;
         self.go_on(turn)
@@ -469,7 +472,7 @@ impl Dialogue {
 
     fn line_too_long(&mut self, turn: &mut Turn) -> Output {
         let limit_bytes = self.policy.line_length_limit_bytes;
-        turn.notes.push(Note::LineTooLong { limit_bytes });
+        turn.warn(format!("{}: request longer than {limit_bytes}", self.peer()));
         self.say(turn, format_args!("500 5.5.2 {} Error: command too long", self.policy.hostname));
         // Not an error in Postfix; here everything counts that costs and moves no mail.
         self.errors += 1;
@@ -478,7 +481,7 @@ impl Dialogue {
 
     fn endless(&mut self, turn: &mut Turn) -> Output {
         let _ = self.line_too_long(turn);
-        turn.notes.push(Note::InputDisabled);
+        turn.warn(format!("disabling input from {}", self.peer()));
         self.close()
     }
 
@@ -509,7 +512,7 @@ impl Dialogue {
     }
 
     fn time_out(&mut self, content_bytes: Option<u64>, turn: &mut Turn) -> Output {
-        turn.notes.push(Note::Timeout { stage: self.stage, content_bytes });
+        turn.notes.push(self.ended(EndCause::Timeout, content_bytes));
         self.say(turn, format_args!("421 4.4.2 {} Error: timeout exceeded", self.policy.hostname));
         self.close()
     }
@@ -517,9 +520,13 @@ impl Dialogue {
     fn lose(&mut self, content_bytes: Option<u64>, turn: &mut Turn) -> Output {
         // Many clients hang up without QUIT behind their last message.
         if self.stage != END_OF_MESSAGE {
-            turn.notes.push(Note::LostConnection { stage: self.stage, content_bytes });
+            turn.notes.push(self.ended(EndCause::LostConnection, content_bytes));
         }
         self.close()
+    }
+
+    fn ended(&self, cause: EndCause, content_bytes: Option<u64>) -> Note {
+        Note::Ended { cause, stage: self.stage, content_bytes }
     }
 
     /// RFC 5321 section 3.8.
@@ -577,7 +584,7 @@ impl Dialogue {
             return self.close();
         }
         if self.errors >= self.policy.hard_error_limit {
-            turn.notes.push(Note::TooManyErrors { stage: self.stage });
+            turn.notes.push(self.ended(EndCause::TooManyErrors, None));
             self.say(
                 turn,
                 format_args!("421 4.7.0 {} Error: too many errors", self.policy.hostname),
@@ -666,11 +673,8 @@ impl Dialogue {
     }
 
     /// `name[address]`
-    fn client_text(&self) -> String {
-        match self.client.address {
-            Some(address) => format!("{}[{}]", self.client.name, address.ip()),
-            None => self.client.name.to_string(),
-        }
+    fn peer(&self) -> Peer<'_> {
+        Peer::from(&self.client)
     }
 }
 

@@ -92,6 +92,11 @@ impl Turn {
         self.hangs_up = false;
     }
 
+    /// Has a warning logged.
+    pub(crate) fn warn(&mut self, text: String) {
+        self.notes.push(Note::Warning(text.into()));
+    }
+
     /// Appends one line. 421 and 521 are the last words of a session (RFC 5321 section 3.8).
     pub(crate) fn reply(&mut self, line: fmt::Arguments<'_>) {
         let start = self.replies.len();

@@ -1,7 +1,5 @@
 //! How often a session used which command: the end of its `disconnect from` line.
 
-use std::fmt;
-
 use mail::log::Count;
 
 /// The commands, in the order in which they are logged (postfix `smtpd.c`, `smtpd_cmd_table`).
@@ -133,55 +131,5 @@ impl Tally {
             succeeded: self.succeeded[verb],
             tried: self.tried[verb],
         })
-    }
-}
-
-impl fmt::Display for Tally {
-    /// `ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4`; without a single command `commands=0/0`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for verb in Verb::ALL {
-            let (succeeded, tried) = (self.succeeded[verb as usize], self.tried[verb as usize]);
-            if tried > 0 {
-                for letter in verb.name().bytes() {
-                    write!(f, "{}", letter.to_ascii_lowercase() as char)?;
-                }
-                write!(f, "={succeeded}")?;
-                if succeeded != tried {
-                    write!(f, "/{tried}")?;
-                }
-                f.write_str(" ")?;
-            }
-        }
-        let sum = |counts: &[u32]| counts.iter().map(|&count| u64::from(count)).sum::<u64>();
-        let (succeeded, tried) = (sum(&self.succeeded), sum(&self.tried));
-        write!(f, "commands={succeeded}")?;
-        // Any slash in the line says that something was wrong, so an empty session gets one.
-        if succeeded != tried || tried == 0 {
-            write!(f, "/{tried}")?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tally_reads_as_in_postfixs_disconnect_line() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.to_string(), "commands=0/0");
-        for verb in [Verb::Quit, Verb::Ehlo, Verb::Mail] {
-            tally.try_one(verb);
-            tally.succeed(verb);
-        }
-        assert_eq!(tally.to_string(), "ehlo=1 mail=1 quit=1 commands=3");
-        tally.try_one(Verb::Rcpt);
-        tally.try_one(Verb::Data);
-        tally.try_one(Verb::Unknown);
-        assert_eq!(
-            tally.to_string(),
-            "ehlo=1 mail=1 rcpt=0/1 data=0/1 quit=1 unknown=0/1 commands=3/6"
-        );
     }
 }

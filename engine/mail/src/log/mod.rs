@@ -18,6 +18,7 @@ mod tests;
 pub use delay::Delays;
 pub use format::{Formatter, Style};
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::{Address, Client, QueueId, Status, Time};
@@ -202,6 +203,14 @@ impl<'a> Peer<'a> {
     /// A client without its port.
     pub fn new(name: &'a str, address: SocketAddr) -> Self {
         Self { name, address: Some(address.ip()), port: None }
+    }
+}
+
+impl fmt::Display for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        line::peer(&mut text, *self);
+        f.write_str(&String::from_utf8_lossy(&text))
     }
 }
 

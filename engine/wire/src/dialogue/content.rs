@@ -5,7 +5,7 @@ use mail::{QueueId, Time};
 use super::{Chunks, Dialogue, END_OF_MESSAGE, Output, Question, Skip, State};
 use crate::command::Words;
 use crate::data::{LineEnds, Received};
-use crate::note::{Note, quoted};
+use crate::note::quoted;
 use crate::policy::BareNewline;
 use crate::reply::{Refusal, Turn, Verdict};
 use crate::tally::Verb;
@@ -99,10 +99,14 @@ impl Dialogue {
         }
         let limit = self.policy.message_size_limit_bytes;
         if limit > 0 && size_bytes > limit {
-            turn.notes.push(Note::MessageTooBig);
+            turn.warn(self.message_too_big());
             return Err(Refusal::message_too_big());
         }
         Ok(())
+    }
+
+    fn message_too_big(&self) -> String {
+        format!("NOQUEUE: message from {} exceeds message size limit", self.peer())
     }
 
     /// RFC 5321 section 4.2.5: this 250 takes responsibility for the message, so it has no other
@@ -146,7 +150,8 @@ impl Dialogue {
         }
         let size = words.next().and_then(|word| chunk_size(word.text));
         let (Some(bytes), Some(last)) = (size, is_last(words)) else {
-            turn.notes.push(Note::MalformedBdat { line: quoted(line) });
+            let (client, line) = (self.peer(), quoted(line));
+            turn.warn(format!("NOQUEUE: malformed BDAT command syntax from {client}: {line}"));
             let reply = format_args!("521 5.5.4 Syntax: BDAT count [LAST]");
             return self.fail(Verb::Bdat, turn, reply);
         };
@@ -186,7 +191,7 @@ impl Dialogue {
     fn receive_chunk(&mut self, bytes: u64, last: bool, turn: &mut Turn) -> Output {
         let limit = self.policy.message_size_limit_bytes;
         if limit > 0 && self.chunk_bytes.saturating_add(bytes) > limit {
-            turn.notes.push(Note::MessageTooBig);
+            turn.warn(self.message_too_big());
             return self.skip(bytes, last, Skip::TooBig, turn);
         }
         let first = !self.in_chunks();
@@ -202,7 +207,7 @@ impl Dialogue {
         self.chunk_bytes = self.chunk_bytes.saturating_add(bytes);
         if limit > 0 && self.chunk_bytes > limit.saturating_add(limit / 2) {
             let _ = self.chunk_skipped(bytes, last, why, turn);
-            turn.notes.push(Note::InputDisabled);
+            turn.warn(format!("disabling input from {}", self.peer()));
             return self.close();
         }
         self.state = State::Skipping { bytes, last, why };

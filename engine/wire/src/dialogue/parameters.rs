@@ -5,7 +5,7 @@ use mail::{Body, Envelope, Recipient, Time};
 use super::{Dialogue, Output, Question};
 use crate::command::{Word, Words};
 use crate::dsn;
-use crate::note::{Note, quoted};
+use crate::note::quoted;
 use crate::path::parse_path;
 use crate::reply::{Refusal, Turn, Verdict};
 use crate::tally::Verb;
@@ -292,8 +292,8 @@ impl Dialogue {
     }
 
     fn illegal_address(&self, path: Word<'_>, turn: &mut Turn) {
-        let address = quoted(path.text);
-        turn.notes.push(Note::IllegalAddress { stage: self.stage, address });
+        let (client, stage, address) = (self.peer(), self.stage, quoted(path.text));
+        turn.warn(format!("Illegal address syntax from {client} in {stage} command: {address}"));
     }
 }
 

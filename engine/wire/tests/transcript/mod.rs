@@ -33,17 +33,23 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::iter::Peekable;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+use mail::log::{Event, Formatter, Peer, Record, Style};
 use mail::{Address, Envelope, QueueId, Time};
 use wire::{
     BareNewline, Decoder, Dialogue, EndOfData, Framing, Input, Line, LineEnds, Lines, Output,
     Policy, Question, Received, Refusal, Scan, Turn, Verdict,
 };
 
-const CLIENT: &str = "client.example[192.0.2.1]";
+const CLIENT: Peer<'static> = Peer {
+    name: "client.example",
+    address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+    port: None,
+};
 
 /// The first characters of the lines that a replay makes.
 const MADE: [char; 6] = ['S', '!', '~', '?', '|', 'X'];
@@ -272,7 +278,7 @@ impl Session {
 
     fn judge(&mut self, question: Question) -> Verdict {
         let (kind, matter) = match question {
-            Question::Client => ("client", CLIENT.to_owned()),
+            Question::Client => ("client", CLIENT.to_string()),
             Question::Sender => {
                 let envelope = self.dialogue.envelope().expect("a sender is asked about");
                 ("sender", sender(envelope.sender.as_ref()))
@@ -386,7 +392,7 @@ impl Session {
 
     fn flush(&mut self) {
         for note in self.turn.notes.drain(..) {
-            let _ = writeln!(self.out, "!: {}", note.line(CLIENT));
+            let _ = writeln!(self.out, "!: {}", logged(note.event(CLIENT, None)));
         }
         if let Some(pause) = self.turn.pause.take() {
             let _ = writeln!(self.out, "~: {}s", pause.as_secs());
@@ -398,9 +404,22 @@ impl Session {
         }
         if self.closed && !std::mem::replace(&mut self.shown, self.closed) {
             let notes = if self.dialogue.noted_bare_lf() { " notes=bare_lf" } else { "" };
-            let _ = writeln!(self.out, "X: {}{notes}", self.dialogue.tally());
+            let tally = self.dialogue.tally().counts();
+            let line = logged(Event::Disconnect { client: CLIENT, tally: &tally });
+            let tally = line.strip_prefix("disconnect from client.example[192.0.2.1] ");
+            let _ = writeln!(self.out, "X: {}{notes}", tally.expect("the line of a disconnect"));
         }
     }
+}
+
+/// A line of the log, behind its time, host and service.
+fn logged(event: Event<'_>) -> String {
+    let mut line = Vec::new();
+    let record = Record { time: Time::default(), service: "smtpd", session: 1, event };
+    Formatter::new(Style::Postfix, "mx", "postfix", TimeZone::UTC, 2).write(&record, &mut line);
+    let line = String::from_utf8(line).expect("log lines are UTF-8");
+    let (_, body) = line.trim_end().split_once(" postfix/smtpd[1]: ").expect("the line's start");
+    body.to_owned()
 }
 
 fn describe(envelope: &Envelope) -> String {
