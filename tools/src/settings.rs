@@ -12,6 +12,7 @@ use std::sync::Arc;
 use config::{Machine, Problem, Snapshot, Sources};
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
+use table::Tables;
 
 use crate::cli::Configuration;
 
@@ -98,7 +99,7 @@ impl Settings {
         };
         let sources = sources.overrides(self.overrides.iter().map(String::as_str));
         let machine = Machine { name: self.host_name.clone(), networks: self.networks.clone() };
-        Snapshot::build(&sources, &machine, &table::Disk)
+        Snapshot::build(&sources, &machine, &Tables::new(&table::Disk))
     }
 
     /// The settings as a file without a name, to be sent to a child.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use config::Mailbox;
 use mail::{Address, Outcome, Status};
 use mailbox::Owner;
-use table::{Answer, MapList, Trouble, order};
+use table::{MapList, Trouble, block_on, order};
 
 /// Where to deliver, and with whose rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,9 +127,8 @@ fn number(
 }
 
 fn find(config: &Mailbox, maps: &MapList, user: &str) -> Result<Option<String>, Unresolved> {
-    match maps.find(order::VIRTUAL, user, &config.recipient_delimiter) {
-        Answer::Found(value) => Ok(Some(value.to_string())),
-        Answer::NotFound => Ok(None),
-        Answer::Unavailable(trouble) => Err(Unresolved::Unavailable(trouble)),
-    }
+    // A delivery thread has nothing else to do meanwhile.
+    let answer = block_on(maps.find(order::VIRTUAL, user, &config.recipient_delimiter));
+    let value = answer.found().map_err(Unresolved::Unavailable)?;
+    Ok(value.map(|value| value.to_string()))
 }

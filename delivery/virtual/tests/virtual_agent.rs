@@ -11,7 +11,7 @@ use config::{Machine, Snapshot, Sources};
 use mail::{Address, Content, Job, Outcome, QueueId, Recipient, Time, Verdict};
 use mailbox::InUse;
 use ring::{Arena, ArenaView};
-use table::Memory;
+use table::{Memory, Tables};
 use virtual_agent::{Rights, VirtualAgent};
 
 const TEXT: &[u8] = b"Delivered-To: loop@example.com\nSubject: hello\n\nHow are you?\n";
@@ -19,7 +19,8 @@ const TEXT: &[u8] = b"Delivered-To: loop@example.com\nSubject: hello\n\nHow are 
 fn config(base: &Path, main_cf: &str) -> Arc<Snapshot> {
     let main_cf = format!("virtual_mailbox_base = {}\n{main_cf}", base.display());
     let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
-    Snapshot::build(&sources, &Machine::named("mx.example.com"), &Memory::default()).unwrap()
+    Snapshot::build(&sources, &Machine::named("mx.example.com"), &Tables::new(&Memory::default()))
+        .unwrap()
 }
 
 /// Where all jobs find their content.

@@ -1,6 +1,6 @@
 //! Reads rows as typed values and collects what is wrong with them.
 
-use table::{Files, Tables};
+use table::Tables;
 
 use crate::Problem;
 use crate::row::Row;
@@ -9,17 +9,17 @@ use crate::settings::Settings;
 /// Hands each [`crate::Typed`] its text, and takes its complaints.
 pub struct Reader<'a> {
     settings: &'a Settings,
-    tables: Tables<'a>,
+    tables: &'a Tables<'a>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(settings: &'a Settings, files: &'a dyn Files) -> Self {
-        Self { settings, tables: Tables::new(files), problems: Vec::new() }
+    pub(crate) fn new(settings: &'a Settings, tables: &'a Tables<'a>) -> Self {
+        Self { settings, tables, problems: Vec::new() }
     }
 
-    pub(crate) fn tables(&self) -> &Tables<'a> {
-        &self.tables
+    pub(crate) fn tables(&self) -> &'a Tables<'a> {
+        self.tables
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {

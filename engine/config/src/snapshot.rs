@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use table::Files;
+use table::Tables;
 
 use crate::nearest::nearest;
 use crate::params::{Content, Log, Mailbox, Queue, Site, Smtpd};
@@ -37,11 +37,11 @@ impl Snapshot {
     pub fn build(
         sources: &Sources,
         machine: &Machine,
-        files: &dyn Files,
+        tables: &Tables<'_>,
     ) -> Result<Arc<Self>, Vec<Problem>> {
         let mut problems = sources.problems.clone();
         let settings = Settings::new(sources, machine, &mut problems);
-        let mut reader = Reader::new(&settings, files);
+        let mut reader = Reader::new(&settings, tables);
         let site = Site::read(&mut reader);
         let smtpd = Smtpd::read(&mut reader);
         let content = Content::read(&mut reader);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use table::{Answer, Matched, Memory};
+use table::{Answer, Matched, Memory, Tables, block_on};
 
 use crate::*;
 
@@ -14,7 +14,7 @@ fn machine() -> Machine {
 
 fn built(main_cf: &str) -> Result<std::sync::Arc<Snapshot>, Vec<String>> {
     let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
-    Snapshot::build(&sources, &machine(), &Memory::default())
+    Snapshot::build(&sources, &machine(), &Tables::new(&Memory::default()))
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
@@ -37,9 +37,9 @@ fn an_empty_configuration_has_every_default() {
     assert_eq!(snapshot.content.message_size_limit, 10_240_000);
     assert_eq!(snapshot.queue.maximal_queue_lifetime, Duration::from_secs(5 * 86_400));
     assert_eq!(&*snapshot.log.syslog_name, "postfix");
-    assert_eq!(snapshot.site.mydestination.has("localhost.example.com"), Matched::Yes);
+    assert_eq!(block_on(snapshot.site.mydestination.has("localhost.example.com")), Matched::Yes);
     let loopback = IpAddr::from([127, 0, 0, 1]);
-    assert_eq!(snapshot.site.mynetworks.has_address(loopback), Matched::Yes);
+    assert_eq!(block_on(snapshot.site.mynetworks.has_address(loopback)), Matched::Yes);
     assert_eq!(snapshot.site.smtp_listen[0].to_string(), "127.0.0.1:2525");
     assert_eq!(
         snapshot.mailbox.virtual_mailbox_lock,
@@ -50,11 +50,15 @@ fn an_empty_configuration_has_every_default() {
 #[test]
 fn serve_without_a_configuration_is_a_working_mail_host() {
     let sources = Sources::new().serve(Path::new("/data"), &["example.org".to_owned()]);
-    let snapshot = Snapshot::build(&sources, &machine(), &Memory::default()).unwrap();
+    let snapshot = Snapshot::build(&sources, &machine(), &Tables::new(&Memory::default())).unwrap();
     for domain in ["localhost", "mx.example.com", "example.org"] {
-        assert_eq!(snapshot.mailbox.virtual_mailbox_domains.has(domain), Matched::Yes, "{domain}");
+        assert_eq!(
+            block_on(snapshot.mailbox.virtual_mailbox_domains.has(domain)),
+            Matched::Yes,
+            "{domain}"
+        );
     }
-    assert_eq!(snapshot.mailbox.virtual_mailbox_domains.has("example.net"), Matched::No);
+    assert_eq!(block_on(snapshot.mailbox.virtual_mailbox_domains.has("example.net")), Matched::No);
     assert_eq!(snapshot.site.queue_directory, Path::new("/data/queue"));
     assert_eq!(snapshot.mailbox.virtual_mailbox_base, Path::new("/data/mail"));
     assert_eq!(&*snapshot.mailbox.virtual_mailbox_template, "%d/%u/");
@@ -68,7 +72,7 @@ fn the_command_line_overrides_main_cf_and_that_overrides_serve() {
         .serve(Path::new("/data"), &[])
         .main_cf("main.cf", b"queue_directory = /queue\nmyhostname = a.example.net\n")
         .overrides(["myhostname=b.example.net", "smtpd_timeout = 5m"]);
-    let snapshot = Snapshot::build(&sources, &machine(), &Memory::default()).unwrap();
+    let snapshot = Snapshot::build(&sources, &machine(), &Tables::new(&Memory::default())).unwrap();
     assert_eq!(&*snapshot.site.myhostname, "b.example.net");
     assert_eq!(&*snapshot.site.mydomain, "example.net");
     assert_eq!(snapshot.site.queue_directory, Path::new("/queue"));
@@ -196,7 +200,10 @@ fn a_table_that_is_away_is_a_warning_and_answers_unavailable() {
         ),
         "{said:#?}"
     );
-    assert!(matches!(snapshot.mailbox.virtual_mailbox_maps.lookup("a@b"), Answer::Unavailable(_)));
+    assert!(matches!(
+        block_on(snapshot.mailbox.virtual_mailbox_maps.lookup("a@b")),
+        Answer::Unavailable(_)
+    ));
 }
 
 #[test]

@@ -18,16 +18,16 @@ pub(crate) fn complete(address: &Address, settings: &Snapshot) -> Option<Address
 /// May mail for `recipient` be accepted?
 ///
 /// The address is quoted as the client gave it; what is looked up is the completed one.
-pub(crate) fn recipient(recipient: &Address, settings: &Snapshot) -> Verdict {
+pub(crate) async fn recipient(recipient: &Address, settings: &Snapshot) -> Verdict {
     let completed = complete(recipient, settings);
     let address = completed.as_ref().unwrap_or(recipient);
     let mailbox = &settings.mailbox;
     // A trailing dot makes no other domain (RFC 1034 section 3.1).
     let domain = address.domain().trim_end_matches('.');
-    match mailbox.virtual_mailbox_domains.has(domain) {
+    match mailbox.virtual_mailbox_domains.has(domain).await {
         Matched::Yes => {}
         Matched::Unavailable(_) => return Verdict::Unavailable,
-        Matched::No => return foreign(recipient, domain, settings),
+        Matched::No => return foreign(recipient, domain, settings).await,
     }
     // user%other@here, "user@other"@here and user!other@here ask us to send mail on to `other`: with
     // nobody of that name here they are unknown users like any other.
@@ -46,7 +46,8 @@ pub(crate) fn recipient(recipient: &Address, settings: &Snapshot) -> Verdict {
         };
     }
     let delimiters = &mailbox.recipient_delimiter;
-    match mailbox.virtual_mailbox_maps.find(table::order::VIRTUAL, address.as_str(), delimiters) {
+    let users = &mailbox.virtual_mailbox_maps;
+    match users.find(table::order::VIRTUAL, address.as_str(), delimiters).await {
         Answer::Found(_) => Verdict::Accept,
         Answer::NotFound => unknown_user(recipient, settings),
         Answer::Unavailable(_) => Verdict::Unavailable,
@@ -61,8 +62,8 @@ fn unknown_user(recipient: &Address, settings: &Snapshot) -> Verdict {
 }
 
 /// A domain that is not a virtual one.
-fn foreign(recipient: &Address, domain: &str, settings: &Snapshot) -> Verdict {
-    match settings.site.mydestination.has(domain) {
+async fn foreign(recipient: &Address, domain: &str, settings: &Snapshot) -> Verdict {
+    match settings.site.mydestination.has(domain).await {
         // It is ours, and there is no agent yet that could deliver it. That is no reason to turn mail
         // away for good.
         Matched::Yes => Verdict::Refuse(Refusal::new(

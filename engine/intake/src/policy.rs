@@ -37,10 +37,20 @@ impl Policies {
     }
 
     /// For this client, now. An exclusion that cannot be looked up is none: strict is safe.
-    pub(crate) fn of(&self, client: IpAddr, stress: bool, settings: &Snapshot) -> Arc<Policy> {
+    pub(crate) async fn of(
+        &self,
+        client: IpAddr,
+        stress: bool,
+        settings: &Snapshot,
+    ) -> Arc<Policy> {
         let exclusions = &settings.smtpd.smtpd_forbid_bare_newline_exclusions;
-        let excluded = !exclusions.is_empty()
-            && exclusions.has_client(CLIENT_NAME, client, Parents::Dotted) == Matched::Yes;
+        let excluded = match exclusions.is_empty() {
+            true => false,
+            false => match exclusions.has_client(CLIENT_NAME, client, Parents::Dotted).await {
+                Matched::Yes => true,
+                Matched::No | Matched::Unavailable(_) => false,
+            },
+        };
         let policies = if excluded { &self.bare_newline } else { &self.normal };
         Arc::clone(&policies[usize::from(stress)])
     }

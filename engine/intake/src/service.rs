@@ -143,7 +143,7 @@ impl Service {
         let number = self.next_number.get();
         self.next_number.set(number.wrapping_add(self.number_step));
         let counted = self.anvil.connected(peer.ip());
-        if let Some(reply) = self.turn_away(peer, &counted) {
+        if let Some(reply) = self.turn_away() {
             ring::spawn(async move {
                 // Said once, to whoever listens.
                 let _ = stream.send(&mut reply.into_bytes()).await;
@@ -152,13 +152,13 @@ impl Service {
         }
         let service = Rc::clone(self);
         ring::spawn(async move {
-            session::run(service, stream, peer, number).await;
+            session::run(service, stream, peer, number, &counted).await;
             drop(counted);
         });
     }
 
-    /// The reply for a client that there is no room for.
-    fn turn_away(&self, peer: SocketAddr, counted: &Counted) -> Option<String> {
+    /// The reply for a client that there is no room for, whoever it is.
+    fn turn_away(&self) -> Option<String> {
         let hostname = &self.settings.site.myhostname;
         if self.sessions.stopping() {
             return Some(format!("421 4.3.2 {hostname} Service shutting down\r\n"));
@@ -168,14 +168,22 @@ impl Service {
             (self.log)("smtpd", 0, Event::Warning { text: &text });
             return Some(format!("421 4.3.2 {hostname} All server ports are busy\r\n"));
         }
+        None
+    }
+
+    /// The reply for a client that has more connections than it may have. One that nobody can tell to
+    /// be exempt is not: it is told to come back.
+    pub(crate) async fn too_many(&self, peer: SocketAddr, counted: &Counted) -> Option<String> {
+        let hostname = &self.settings.site.myhostname;
         let smtpd = &self.settings.smtpd;
         let limit = smtpd.smtpd_client_connection_count_limit;
         if limit == 0 || counted.connections as usize <= limit {
             return None;
         }
         let exempt = &smtpd.smtpd_client_event_limit_exceptions;
-        if exempt.has_client(CLIENT_NAME, peer.ip(), Parents::Dotted) == Matched::Yes {
-            return None;
+        match exempt.has_client(CLIENT_NAME, peer.ip(), Parents::Dotted).await {
+            Matched::Yes => return None,
+            Matched::No | Matched::Unavailable(_) => {}
         }
         let client = Peer::new(CLIENT_NAME, peer);
         let count = u64::from(counted.connections);

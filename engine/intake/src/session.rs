@@ -8,6 +8,7 @@ use mail::{QueueId, Time};
 use ring::Stream;
 use wire::{Dialogue, Input, Line, Lines, Output, Question, Refusal, Turn, Verdict};
 
+use crate::anvil::Counted;
 use crate::content::Content;
 use crate::judge;
 use crate::service::Service;
@@ -48,10 +49,22 @@ pub(crate) struct Session {
 }
 
 /// Runs a session to its end.
-pub(crate) async fn run(service: Rc<Service>, stream: Stream, peer: SocketAddr, number: u32) {
+pub(crate) async fn run(
+    service: Rc<Service>,
+    stream: Stream,
+    peer: SocketAddr,
+    number: u32,
+    counted: &Counted,
+) {
     let stress = service.is_stressed();
+    // It has its place before anything is asked about it: what waits for a table counts, too.
     let place = service.sessions().enter(&stream);
-    let policy = service.policies.of(peer.ip(), stress, &service.settings);
+    if let Some(reply) = Box::pin(service.too_many(peer, counted)).await {
+        // Said once, to whoever listens.
+        let _ = stream.send(&mut reply.into_bytes()).await;
+        return;
+    }
+    let policy = Box::pin(service.policies.of(peer.ip(), stress, &service.settings)).await;
     let timeout = service.settings.smtpd.smtpd_timeout.under(stress);
     let mut session = Session {
         dialogue: Dialogue::new(policy, CLIENT_NAME, peer),
@@ -86,7 +99,7 @@ impl Session {
             next = match next {
                 Output::NeedLine => self.command().await,
                 Output::Judge(question) => {
-                    let verdict = self.judge(question);
+                    let verdict = self.judge(question).await;
                     self.step(Input::Verdict(verdict))
                 }
                 Output::ReceiveData(line_ends) => Box::pin(self.receive_data(line_ends)).await,
@@ -237,7 +250,7 @@ impl Session {
         self.input.extend_from_slice(bytes);
     }
 
-    fn judge(&self, question: Question) -> Verdict {
+    async fn judge(&self, question: Question) -> Verdict {
         let settings = &self.service.settings;
         match question {
             Question::Client | Question::Data => Verdict::Accept,
@@ -246,7 +259,9 @@ impl Session {
                 Err(refusal) => Verdict::Refuse(crate::store::refusal(refusal)),
             },
             Question::Recipient | Question::Verify => match self.dialogue.recipient() {
-                Some(recipient) => judge::recipient(&recipient.address, settings),
+                // Boxed: the keys of an address are made in here, and a session that waits for its
+                // client's next command is not to carry their room about.
+                Some(recipient) => Box::pin(judge::recipient(&recipient.address, settings)).await,
                 None => Verdict::Unavailable,
             },
         }

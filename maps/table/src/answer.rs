@@ -1,9 +1,12 @@
 //! What a lookup comes back with.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cf::Position;
 
 /// The three things a table can say. None of them is an error of the caller.
@@ -19,44 +22,103 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The value, where there is one.
-    pub fn found(self) -> Option<Value> {
+    /// The value, if there is one. What becomes of a table that is away is still the caller's to say:
+    /// there is deliberately no method that makes it look like a key that is missing.
+    pub fn found(self) -> Result<Option<Value>, Arc<Trouble>> {
         match self {
-            Self::Found(value) => Some(value),
-            Self::NotFound | Self::Unavailable(_) => None,
+            Self::Found(value) => Ok(Some(value)),
+            Self::NotFound => Ok(None),
+            Self::Unavailable(trouble) => Err(trouble),
+        }
+    }
+}
+
+/// An answer, or the promise of one.
+///
+/// Tables in memory and in files are [`Response::Ready`]: asking them waits for nothing and allocates
+/// nothing. Only a table that has to ask somebody else answers [`Response::Later`].
+#[must_use]
+pub enum Response {
+    /// Here it is.
+    Ready(Answer),
+    /// It takes a while. Whoever promises keeps a deadline of its own, after which the answer is
+    /// [`Answer::Unavailable`].
+    Later(Later),
+}
+
+/// An answer that takes a while. It may be waited for on any thread.
+pub type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+impl Response {
+    /// Waits for the answer, if there is anything to wait for.
+    pub async fn answer(self) -> Answer {
+        match self {
+            Self::Ready(answer) => answer,
+            Self::Later(later) => later.await,
+        }
+    }
+}
+
+impl From<Answer> for Response {
+    fn from(answer: Answer) -> Self {
+        Self::Ready(answer)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
+            Self::Later(_) => f.write_str("Later"),
         }
     }
 }
 
 /// A looked-up value: text that costs nothing to pass on.
 ///
-/// Opaque so that a table may keep its values where it likes (shared text now, a mapped file later).
+/// Opaque, because a table keeps its values where it likes: in memory, or in a mapped file that the
+/// value keeps alive, also when the table has a new one since.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Value(Arc<str>);
+pub struct Value(Bytes);
+
+impl Value {
+    /// The text that is these bytes of a file or an answer; `None` where they are no text.
+    pub fn from_utf8(bytes: Bytes) -> Option<Self> {
+        std::str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+    }
+}
 
 impl Deref for Value {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        // Looked at again rather than trusted: what is mapped could be changed by somebody who writes
+        // to a file in place, and must still be no more than wrong.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
         Self(text.into())
     }
 }
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self)
     }
 }
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
@@ -67,6 +129,13 @@ pub struct Trouble {
     pub table: Box<str>,
     /// What went wrong, with file and line where there are some.
     pub cause: Box<str>,
+}
+
+impl Trouble {
+    /// The answer of a table that cannot give any.
+    pub fn answer(table: impl Into<Box<str>>, cause: impl Into<Box<str>>) -> Answer {
+        Answer::Unavailable(Arc::new(Self { table: table.into(), cause: cause.into() }))
+    }
 }
 
 impl fmt::Display for Trouble {

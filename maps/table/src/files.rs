@@ -1,9 +1,11 @@
-//! Where the text of a table comes from.
+//! Where the content of tables comes from.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
 
 /// Bytes of one table source or `/file` of patterns.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -12,6 +14,12 @@ pub const FILE_BYTES_MAX: u64 = 1 << 30;
 pub trait Files {
     /// The whole content.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The whole content of a compiled table: a file that is asked here and there, and that is replaced
+    /// but never written in place.
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        self.read(path).map(Bytes::from)
+    }
 }
 
 /// The host's file system.

@@ -1,20 +1,35 @@
 //! Key folding: tables with literal keys ignore case, as Postfix's do.
 
+use std::ops::Deref;
+
 use smallvec::SmallVec;
 
-/// Runs `with` on the lower-case form of `key`. No allocation for ASCII keys of an address's length.
-pub(crate) fn folded<T>(key: &str, with: impl FnOnce(&str) -> T) -> T {
-    if !key.is_ascii() {
-        return with(&key.to_lowercase());
-    }
-    if !key.bytes().any(|b| b.is_ascii_uppercase()) {
-        return with(key);
-    }
-    let lower: SmallVec<[u8; 256]> = key.bytes().map(|b| b.to_ascii_lowercase()).collect();
-    with(std::str::from_utf8(&lower).unwrap_or(key))
+/// The lower-case form of a key. No allocation for ASCII keys of an address's length.
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for one lookup")]
+pub(crate) enum Folded<'a> {
+    Same(&'a str),
+    Short(SmallVec<[u8; 256]>),
+    Long(String),
 }
 
-/// The lower-case form, for what is kept.
-pub(crate) fn owned(key: &str) -> Box<str> {
-    folded(key, |key| key.into())
+pub(crate) fn folded(key: &str) -> Folded<'_> {
+    if !key.is_ascii() {
+        return Folded::Long(key.to_lowercase());
+    }
+    if !key.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Folded::Same(key);
+    }
+    Folded::Short(key.bytes().map(|b| b.to_ascii_lowercase()).collect())
+}
+
+impl Deref for Folded<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Same(key) => key,
+            Self::Short(key) => std::str::from_utf8(key).unwrap_or_default(),
+            Self::Long(key) => key,
+        }
+    }
 }

@@ -4,8 +4,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use crate::fold;
-use crate::{Answer, Lookup, Value};
+use crate::fold::folded;
+use crate::{Answer, Lookup, Response, Value};
 
 /// Folded keys and their values. The hash is seeded per table: whoever guesses addresses cannot aim at
 /// one bucket.
@@ -15,7 +15,7 @@ pub(crate) struct HashTable(HashMap<Box<str>, Value, RandomState>);
 impl HashTable {
     /// Adds a key; false where it is there already, which keeps its first value.
     pub(crate) fn insert(&mut self, key: &str, value: &str) -> bool {
-        match self.0.entry(fold::owned(key)) {
+        match self.0.entry((*folded(key)).into()) {
             Entry::Occupied(_) => false,
             Entry::Vacant(entry) => {
                 entry.insert(value.into());
@@ -30,10 +30,11 @@ impl HashTable {
 }
 
 impl Lookup for HashTable {
-    fn lookup(&self, key: &str) -> Answer {
-        fold::folded(key, |key| match self.0.get(key) {
+    fn lookup(&self, key: &str) -> Response {
+        let answer = match self.0.get(&*folded(key)) {
             Some(value) => Answer::Found(value.clone()),
             None => Answer::NotFound,
-        })
+        };
+        answer.into()
     }
 }

@@ -1,13 +1,13 @@
 //! `inline:{ key=value, { key = value with spaces } }`
 
-use crate::Lookup;
 use crate::hash::HashTable;
+use crate::{Lookup, Opening};
 
 const EXPECTED: &str = "expected inline:{ key=value, { key = text with spaces } }";
 
 /// Reads what follows `inline:`.
-pub(crate) fn parse(name: &str) -> Result<Box<dyn Lookup>, String> {
-    let inside = cf::unbraced(name).ok_or(EXPECTED)?;
+pub(crate) fn open(opening: &Opening<'_>) -> Result<Box<dyn Lookup>, String> {
+    let inside = cf::unbraced(opening.name()).ok_or(EXPECTED)?;
     let mut table = HashTable::default();
     for item in cf::items(inside) {
         let entry = match item.starts_with('{') {

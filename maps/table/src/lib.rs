@@ -2,7 +2,8 @@
 //!
 //! A lookup has three answers: [`Answer::Found`], [`Answer::NotFound`] and [`Answer::Unavailable`].
 //! The third names the table and the cause, and every caller has to say what it makes of it: a table
-//! that cannot be read never turns into "no such user".
+//! that cannot be read never turns into "no such user". Tables in memory and in files answer at once;
+//! for others a lookup is a [`Response`] that can be waited for.
 //!
 //! A [`Table`] is one `type:name`, a [`MapList`] the ordered tables of one parameter, a [`MatchList`]
 //! a list of names, networks and tables with `!`. What keys an address is looked up by, and in which
@@ -10,8 +11,10 @@
 //! by a [`Files`].
 
 mod answer;
+mod constant;
 mod files;
 mod fold;
+mod format;
 mod hash;
 mod inline;
 mod maps;
@@ -20,11 +23,16 @@ mod network;
 pub mod order;
 mod table;
 mod text;
+mod types;
+mod wait;
 
-pub use answer::{Answer, Note, Trouble, Value};
+pub use answer::{Answer, Later, Note, Response, Trouble, Value};
 pub use files::{Disk, FILE_BYTES_MAX, Files, Memory};
+pub use format::Format;
 pub use maps::MapList;
 pub use matching::{FILE_DEPTH_MAX, MatchList, Matched, Parents};
 pub use network::{Network, NetworkError};
 pub use order::{Form, Keys, split_extension};
-pub use table::{Lookup, Table, Tables, types};
+pub use table::{Lookup, NESTING_DEPTH_MAX, Table, Tables, types};
+pub use types::{Nature, Open, Opened, Opening, TYPES, Type};
+pub use wait::block_on;

@@ -39,23 +39,23 @@ impl MapList {
     }
 
     /// Looks up one whole key.
-    pub fn lookup(&self, key: &str) -> Answer {
-        self.ask(key, true)
+    pub async fn lookup(&self, key: &str) -> Answer {
+        self.ask(key, true).await
     }
 
     /// Looks an address up by the keys of an order, see [`crate::order`].
-    pub fn find(&self, forms: &[Form], address: &str, delimiters: &str) -> Answer {
+    pub async fn find(&self, forms: &[Form], address: &str, delimiters: &str) -> Answer {
         if self.is_empty() {
             return Answer::NotFound;
         }
-        self.find_keys(Keys::new(forms, address, delimiters))
+        self.find_keys(Keys::new(forms, address, delimiters)).await
     }
 
     /// Looks up keys until one is found.
-    pub fn find_keys(&self, mut keys: Keys<'_>) -> Answer {
+    pub async fn find_keys(&self, mut keys: Keys<'_>) -> Answer {
         let mut whole = true;
         while let Some(key) = keys.next() {
-            match self.ask(key, whole) {
+            match self.ask(key, whole).await {
                 Answer::NotFound => {}
                 answer => return answer,
             }
@@ -64,12 +64,12 @@ impl MapList {
         Answer::NotFound
     }
 
-    fn ask(&self, key: &str, whole: bool) -> Answer {
+    async fn ask(&self, key: &str, whole: bool) -> Answer {
         for table in &self.tables {
             if !whole && table.whole_keys_only() {
                 continue;
             }
-            match table.lookup(key) {
+            match table.lookup(key).answer().await {
                 Answer::NotFound => {}
                 answer => return answer,
             }
@@ -81,11 +81,12 @@ impl MapList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Memory;
     use crate::order::VIRTUAL;
+    use crate::{Memory, block_on};
 
     fn find(maps: &str, address: &str) -> Answer {
-        MapList::open(maps, &Tables::new(&Memory::default())).find(VIRTUAL, address, "+")
+        let maps = MapList::open(maps, &Tables::new(&Memory::default()));
+        block_on(maps.find(VIRTUAL, address, "+"))
     }
 
     #[test]

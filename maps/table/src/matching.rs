@@ -11,7 +11,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-use crate::fold;
+use crate::fold::folded;
 use crate::{Answer, Network, Note, Table, Tables, Trouble};
 
 /// How deep files of patterns may name further files.
@@ -27,6 +27,17 @@ pub enum Matched {
     No,
     /// A part of the list that had to be asked could not answer.
     Unavailable(Arc<Trouble>),
+}
+
+impl Matched {
+    /// Whether it is; what becomes of a list that cannot tell is the caller's to say.
+    pub fn known(self) -> Result<bool, Arc<Trouble>> {
+        match self {
+            Self::Yes => Ok(true),
+            Self::No => Ok(false),
+            Self::Unavailable(trouble) => Err(trouble),
+        }
+    }
 }
 
 /// How a domain on the list stands for those below it.
@@ -100,65 +111,31 @@ impl MatchList {
     }
 
     /// Is this very text on the list? For domain lists that do not reach to subdomains.
-    pub fn has(&self, text: &str) -> Matched {
-        fold::folded(text, |text| {
-            self.decide(|literals| Ok(literals.names.contains(text)), |table| table.lookup(text))
-        })
+    pub async fn has(&self, text: &str) -> Matched {
+        self.decide(&Asked::Text(&folded(text))).await
     }
 
     /// Is this host name on the list, itself or by a parent domain?
-    pub fn has_host(&self, name: &str, parents: Parents) -> Matched {
-        fold::folded(name, |name| {
-            self.decide(
-                |literals| Ok(literals.has_host(name, parents)),
-                |table| look_up_host(table, name, parents),
-            )
-        })
+    pub async fn has_host(&self, name: &str, parents: Parents) -> Matched {
+        self.decide(&Asked::Host(&folded(name), parents)).await
     }
 
     /// Is this client on the list, by its name or its address?
-    pub fn has_client(&self, name: &str, address: IpAddr, parents: Parents) -> Matched {
-        let address = address.to_canonical();
-        fold::folded(name, |name| {
-            self.decide(
-                |literals| {
-                    if literals.has_host(name, parents) {
-                        Ok(true)
-                    } else {
-                        literals.has_address(address)
-                    }
-                },
-                |table| match look_up_host(table, name, parents) {
-                    Answer::NotFound => table.lookup(&address.to_string()),
-                    answer => answer,
-                },
-            )
-        })
+    pub async fn has_client(&self, name: &str, address: IpAddr, parents: Parents) -> Matched {
+        self.decide(&Asked::Client(&folded(name), address.to_canonical(), parents)).await
     }
 
     /// Is this address on the list?
-    pub fn has_address(&self, address: IpAddr) -> Matched {
-        let address = address.to_canonical();
-        self.decide(
-            |literals| literals.has_address(address),
-            |table| table.lookup(&address.to_string()),
-        )
+    pub async fn has_address(&self, address: IpAddr) -> Matched {
+        self.decide(&Asked::Address(address.to_canonical())).await
     }
 
     /// The first rule that matches decides; one that cannot tell ends the search.
-    fn decide(
-        &self,
-        literal: impl Fn(&Literals) -> Result<bool, Arc<Trouble>>,
-        table: impl Fn(&Table) -> Answer,
-    ) -> Matched {
+    async fn decide(&self, asked: &Asked<'_>) -> Matched {
         for rule in &self.rules {
             let matched = match &rule.pattern {
-                Pattern::Literals(literals) => literal(literals),
-                Pattern::Table(asked) => match table(asked) {
-                    Answer::Found(_) => Ok(true),
-                    Answer::NotFound => Ok(false),
-                    Answer::Unavailable(trouble) => Err(trouble),
-                },
+                Pattern::Literals(literals) => literals.has(asked),
+                Pattern::Table(table) => asked.look_up(table).await.found().map(|it| it.is_some()),
                 Pattern::Failed(trouble) => Err(trouble.clone()),
             };
             match matched {
@@ -225,7 +202,7 @@ impl MatchList {
                 }
                 Err(_) => {}
             }
-            run.names.insert(fold::owned(pattern));
+            run.names.insert((*folded(pattern)).into());
         }
     }
 
@@ -248,7 +225,40 @@ impl Source<'_> {
     }
 }
 
+/// What is looked for. Texts are folded.
+enum Asked<'a> {
+    Text(&'a str),
+    Host(&'a str, Parents),
+    Client(&'a str, IpAddr, Parents),
+    Address(IpAddr),
+}
+
+impl Asked<'_> {
+    async fn look_up(&self, table: &Table) -> Answer {
+        match *self {
+            Self::Text(text) => table.lookup(text).answer().await,
+            Self::Host(name, parents) => look_up_host(table, name, parents).await,
+            Self::Client(name, address, parents) => {
+                match look_up_host(table, name, parents).await {
+                    Answer::NotFound => table.lookup(&address.to_string()).answer().await,
+                    answer => answer,
+                }
+            }
+            Self::Address(address) => table.lookup(&address.to_string()).answer().await,
+        }
+    }
+}
+
 impl Literals {
+    fn has(&self, asked: &Asked<'_>) -> Result<bool, Arc<Trouble>> {
+        match *asked {
+            Asked::Text(text) => Ok(self.names.contains(text)),
+            Asked::Host(name, parents) => Ok(self.has_host(name, parents)),
+            Asked::Client(name, _, parents) if self.has_host(name, parents) => Ok(true),
+            Asked::Client(_, address, _) | Asked::Address(address) => self.has_address(address),
+        }
+    }
+
     fn has_host(&self, name: &str, parents: Parents) -> bool {
         if self.names.contains(name) {
             return true;
@@ -283,10 +293,10 @@ fn is_meant_as_network(pattern: &str) -> bool {
 }
 
 /// The name and, in tables with literal keys, its parents.
-fn look_up_host(table: &Table, name: &str, parents: Parents) -> Answer {
+async fn look_up_host(table: &Table, name: &str, parents: Parents) -> Answer {
     let mut key = name;
     loop {
-        match table.lookup(key) {
+        match table.lookup(key).answer().await {
             Answer::NotFound => {}
             answer => return answer,
         }
@@ -303,7 +313,7 @@ fn look_up_host(table: &Table, name: &str, parents: Parents) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Memory;
+    use crate::{Memory, block_on};
 
     fn list(value: &str) -> MatchList {
         let files = Memory::default()
@@ -314,27 +324,33 @@ mod tests {
     }
 
     fn has_address(value: &str, address: &str) -> Matched {
-        list(value).has_address(address.parse().unwrap())
+        block_on(list(value).has_address(address.parse().unwrap()))
     }
 
     #[test]
     fn names_match_in_any_case_and_nothing_else_does() {
         let ours = list("localhost, Example.com");
-        assert_eq!(ours.has("EXAMPLE.com"), Matched::Yes);
-        assert_eq!(ours.has("mx.example.com"), Matched::No);
-        assert_eq!(list("").has("localhost"), Matched::No);
+        assert_eq!(block_on(ours.has("EXAMPLE.com")), Matched::Yes);
+        assert_eq!(block_on(ours.has("mx.example.com")), Matched::No);
+        assert_eq!(block_on(list("").has("localhost")), Matched::No);
     }
 
     #[test]
     fn the_first_pattern_that_matches_decides() {
         let ours = list("!mx.example.com, .example.com, !!example.com");
-        let has = |name| ours.has_host(name, Parents::Dotted);
+        let has = |name| block_on(ours.has_host(name, Parents::Dotted));
         assert_eq!(has("mx.example.com"), Matched::No);
         assert_eq!(has("www.example.com"), Matched::Yes);
         assert_eq!(has("example.com"), Matched::Yes);
         assert_eq!(has("notexample.com"), Matched::No);
-        assert_eq!(list("example.com").has_host("a.b.example.com", Parents::Plain), Matched::Yes);
-        assert_eq!(list("example.com").has_host("a.b.example.com", Parents::Dotted), Matched::No);
+        assert_eq!(
+            block_on(list("example.com").has_host("a.b.example.com", Parents::Plain)),
+            Matched::Yes
+        );
+        assert_eq!(
+            block_on(list("example.com").has_host("a.b.example.com", Parents::Dotted)),
+            Matched::No
+        );
     }
 
     #[test]
@@ -345,28 +361,28 @@ mod tests {
             ("example.net", Matched::Yes),
             ("bad.example.net", Matched::No),
         ] {
-            assert_eq!(ours.has(name), matched, "{name}");
+            assert_eq!(block_on(ours.has(name)), matched, "{name}");
         }
         let not_ours = list("!/domains static:all");
-        assert_eq!(not_ours.has("example.com"), Matched::No);
-        assert_eq!(not_ours.has("bad.example.net"), Matched::Yes);
-        assert_eq!(not_ours.has("example.edu"), Matched::Yes);
+        assert_eq!(block_on(not_ours.has("example.com")), Matched::No);
+        assert_eq!(block_on(not_ours.has("bad.example.net")), Matched::Yes);
+        assert_eq!(block_on(not_ours.has("example.edu")), Matched::Yes);
     }
 
     #[test]
     fn a_file_or_table_that_is_away_is_unavailable_only_where_it_is_reached() {
         let ours = list("localhost, /none, example.com");
-        assert_eq!(ours.has("localhost"), Matched::Yes);
-        let Matched::Unavailable(trouble) = ours.has("example.com") else {
+        assert_eq!(block_on(ours.has("localhost")), Matched::Yes);
+        let Matched::Unavailable(trouble) = block_on(ours.has("example.com")) else {
             panic!("the missing file was passed over");
         };
         assert_eq!(
             trouble.to_string(),
             "table mydestination: \"/none\": open /none: entity not found"
         );
-        assert!(matches!(list("texthash:/none").has("a"), Matched::Unavailable(_)));
-        assert!(matches!(list("/loop").has("a"), Matched::Unavailable(_)));
-        assert!(matches!(list("a !").has("b"), Matched::Unavailable(_)));
+        assert!(matches!(block_on(list("texthash:/none").has("a")), Matched::Unavailable(_)));
+        assert!(matches!(block_on(list("/loop").has("a")), Matched::Unavailable(_)));
+        assert!(matches!(block_on(list("a !").has("b")), Matched::Unavailable(_)));
         assert_eq!(list("/none texthash:/none !").troubles().count(), 3);
     }
 
@@ -399,17 +415,23 @@ mod tests {
             "table mydestination: \"10.0.0.1/8\": address bits are set behind the length; \
              perhaps it should be 10.0.0.0/8"
         );
-        assert_eq!(list(value).has("localhost"), Matched::No);
+        assert_eq!(block_on(list(value).has("localhost")), Matched::No);
     }
 
     #[test]
     fn tables_in_a_list_are_asked_by_name_parent_and_address() {
         let hosts = list("inline:{ example.com=x, .example.org=x, 192.0.2.1=x }");
         let address = "192.0.2.2".parse().unwrap();
-        assert_eq!(hosts.has_client("mx.example.com", address, Parents::Plain), Matched::Yes);
-        assert_eq!(hosts.has_client("mx.example.org", address, Parents::Dotted), Matched::Yes);
-        assert_eq!(hosts.has_client("unknown", address, Parents::Plain), Matched::No);
+        assert_eq!(
+            block_on(hosts.has_client("mx.example.com", address, Parents::Plain)),
+            Matched::Yes
+        );
+        assert_eq!(
+            block_on(hosts.has_client("mx.example.org", address, Parents::Dotted)),
+            Matched::Yes
+        );
+        assert_eq!(block_on(hosts.has_client("unknown", address, Parents::Plain)), Matched::No);
         let listed = "192.0.2.1".parse().unwrap();
-        assert_eq!(hosts.has_client("unknown", listed, Parents::Plain), Matched::Yes);
+        assert_eq!(block_on(hosts.has_client("unknown", listed, Parents::Plain)), Matched::Yes);
     }
 }

@@ -1,17 +1,22 @@
 //! One table, named `type:name`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{Answer, Files, Note, Trouble, Value, inline, text};
+use crate::constant::Broken;
+use crate::types::TYPES;
+use crate::{Files, Nature, Note, Opening, Response, Trouble, Type};
+
+/// How deep tables may be made of tables.
+pub const NESTING_DEPTH_MAX: usize = 16;
 
 /// What every kind of table can do. Keys come as they are; a table that ignores case folds them.
 pub trait Lookup: Send + Sync + fmt::Debug {
-    /// Looks up one key.
-    fn lookup(&self, key: &str) -> Answer;
+    /// Looks up one key. Waits for nobody: what takes a while is in the [`Response`].
+    fn lookup(&self, key: &str) -> Response;
 
     /// True for tables of patterns, which are never asked for parts of an address: `/example/` would
     /// match the whole and each part of it.
@@ -24,87 +29,107 @@ pub trait Lookup: Send + Sync + fmt::Debug {
 #[derive(Clone)]
 pub struct Table {
     name: Arc<str>,
-    lookup: Arc<dyn Lookup>,
-    trouble: Option<Arc<Trouble>>,
-    notes: Arc<[Note]>,
+    opened: Arc<Generation>,
 }
 
-/// What opening a table comes to.
-type Opened = Result<(Box<dyn Lookup>, Vec<Note>), String>;
+/// What opening a table came to.
+struct Generation {
+    lookup: Box<dyn Lookup>,
+    nature: Option<Nature>,
+    trouble: Option<Arc<Trouble>>,
+    notes: Vec<Note>,
+    paths: Vec<PathBuf>,
+}
 
-/// Opens what follows the colon.
-type Open = fn(&str, &dyn Files) -> Opened;
-
-/// Every type there is. A new one is a new line here.
-const TYPES: &[(&str, Open)] = &[
-    ("inline", |name, _| Ok((inline::parse(name)?, Vec::new()))),
-    ("static", |name, _| Ok((Box::new(Constant::new(name)), Vec::new()))),
-    ("texthash", |name, files| {
-        let content = files.read(Path::new(name)).map_err(|why| format!("open {name}: {why}"))?;
-        text::parse(name, &content)
-    }),
-];
-
-/// The names of all table types, in the order of `postconf -m`.
+/// The names of all table types of this crate, in the order of `postconf -m`.
 pub fn types() -> impl Iterator<Item = &'static str> {
-    TYPES.iter().map(|(name, _)| *name)
+    TYPES.iter().map(|kind| kind.name)
 }
 
 /// Opens tables, each of them once: `virtual_mailbox_maps` and the domains that default to it share
 /// theirs.
 pub struct Tables<'a> {
     files: &'a dyn Files,
+    further: Vec<Type>,
     opened: RefCell<HashMap<Box<str>, Table>>,
+    depth: Cell<usize>,
 }
 
 impl<'a> Tables<'a> {
     /// Opens what is asked for from these files.
     pub fn new(files: &'a dyn Files) -> Self {
-        Self { files, opened: RefCell::default() }
+        Self { files, further: Vec::new(), opened: RefCell::default(), depth: Cell::new(0) }
     }
 
-    /// The table of this name, see [`Table::open`].
+    /// Knows these types, too.
+    #[must_use]
+    pub fn with_types(mut self, types: impl IntoIterator<Item = Type>) -> Self {
+        self.further.extend(types);
+        self
+    }
+
+    /// Every type there is.
+    pub fn types(&self) -> impl Iterator<Item = &Type> {
+        TYPES.iter().chain(&self.further)
+    }
+
+    /// The table of this name. One that cannot be opened is a table too: it answers
+    /// [`crate::Answer::Unavailable`] to everything, and says why in [`Table::trouble`].
     pub fn open(&self, spec: &str) -> Table {
-        let mut opened = self.opened.borrow_mut();
-        match opened.get(spec) {
-            Some(table) => table.clone(),
-            None => {
-                let table = Table::open(spec, self.files);
-                opened.insert(spec.into(), table.clone());
-                table
-            }
+        if let Some(table) = self.opened.borrow().get(spec) {
+            return table.clone();
         }
+        self.depth.set(self.depth.get() + 1);
+        let table = Table { name: spec.into(), opened: Arc::new(self.generation(spec)) };
+        self.depth.set(self.depth.get() - 1);
+        self.opened.borrow_mut().insert(spec.into(), table.clone());
+        table
     }
 
     /// The files that tables are read from.
     pub fn files(&self) -> &'a dyn Files {
         self.files
     }
+
+    fn generation(&self, spec: &str) -> Generation {
+        let (nature, opened, (paths, notes)) = match self.split(spec) {
+            Ok((kind, name)) => {
+                let opening = Opening::new(name, self);
+                let opened = kind.open(&opening);
+                (Some(kind.nature), opened, opening.into_account())
+            }
+            Err(cause) => (None, Err(cause), Default::default()),
+        };
+        let (lookup, trouble) = match opened {
+            Ok(lookup) => (lookup, None),
+            Err(cause) => {
+                let trouble = Arc::new(Trouble { table: spec.into(), cause: cause.into() });
+                (Box::new(Broken(trouble.clone())) as Box<dyn Lookup>, Some(trouble))
+            }
+        };
+        Generation { lookup, nature, trouble, notes, paths }
+    }
+
+    fn split<'s>(&self, spec: &'s str) -> Result<(&Type, &'s str), String> {
+        if self.depth.get() > NESTING_DEPTH_MAX {
+            return Err(format!("tables are made of tables more than {NESTING_DEPTH_MAX} deep"));
+        }
+        let (wanted, name) = spec.split_once(':').ok_or("expected type:name")?;
+        match self.types().find(|kind| kind.name == wanted) {
+            Some(kind) => Ok((kind, name.trim())),
+            None => {
+                let known: Vec<&str> = self.types().map(|kind| kind.name).collect();
+                let known = known.join(", ");
+                Err(format!("table type \"{wanted}\" is not supported; there are {known}"))
+            }
+        }
+    }
 }
 
 impl Table {
-    /// Opens `type:name`. A table that cannot be opened is a table too: one that answers
-    /// [`Answer::Unavailable`] to everything, and says why in [`Table::trouble`].
+    /// Opens one table, see [`Tables::open`].
     pub fn open(spec: &str, files: &dyn Files) -> Self {
-        match open(spec, files) {
-            Ok((lookup, notes)) => Self {
-                name: spec.into(),
-                lookup: lookup.into(),
-                trouble: None,
-                notes: notes.into(),
-            },
-            Err(cause) => Self::broken(spec, cause),
-        }
-    }
-
-    fn broken(spec: &str, cause: String) -> Self {
-        let trouble = Arc::new(Trouble { table: spec.into(), cause: cause.into() });
-        Self {
-            name: spec.into(),
-            lookup: Arc::new(Broken(trouble.clone())),
-            trouble: Some(trouble),
-            notes: Arc::default(),
-        }
+        Tables::new(files).open(spec)
     }
 
     /// `type:name`, as it was given.
@@ -112,24 +137,36 @@ impl Table {
         &self.name
     }
 
-    /// Looks up one key. A hit and a miss allocate nothing for ASCII keys.
-    pub fn lookup(&self, key: &str) -> Answer {
-        self.lookup.lookup(key)
+    /// Looks up one key. Where the table is no remote one, a hit and a miss allocate nothing for ASCII
+    /// keys.
+    pub fn lookup(&self, key: &str) -> Response {
+        self.opened.lookup.lookup(key)
     }
 
     /// See [`Lookup::whole_keys_only`].
     pub fn whole_keys_only(&self) -> bool {
-        self.lookup.whole_keys_only()
+        self.opened.lookup.whole_keys_only()
     }
 
     /// Why the table could not be opened.
     pub fn trouble(&self) -> Option<&Arc<Trouble>> {
-        self.trouble.as_ref()
+        self.opened.trouble.as_ref()
     }
 
     /// What the admin should look at in its source.
     pub fn notes(&self) -> &[Note] {
-        &self.notes
+        &self.opened.notes
+    }
+
+    /// What kind of table it is; `None` where there is no such type.
+    pub fn nature(&self) -> Option<Nature> {
+        self.opened.nature
+    }
+
+    /// The files it was read from, or should have been. A change of one of them makes it another table;
+    /// those of the tables it is made of are theirs.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.opened.paths
     }
 
     /// True for text with the form `type:name`, so that lists can tell tables from names. An address
@@ -149,19 +186,6 @@ fn looks_like_address(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'/'))
 }
 
-fn open(spec: &str, files: &dyn Files) -> Opened {
-    let Some((kind, name)) = spec.split_once(':') else {
-        return Err("expected type:name".to_owned());
-    };
-    match TYPES.iter().find(|(known, _)| *known == kind) {
-        Some((_, open)) => open(name.trim(), files),
-        None => {
-            let known: Vec<&str> = types().collect();
-            Err(format!("table type \"{kind}\" is not supported; there are {}", known.join(", ")))
-        }
-    }
-}
-
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Table({})", self.name)
@@ -175,39 +199,19 @@ impl PartialEq for Table {
     }
 }
 
-/// `static:text` and `static:{text}`: the same value for every key.
-#[derive(Debug)]
-struct Constant(Value);
-
-impl Constant {
-    fn new(text: &str) -> Self {
-        Self(cf::unbraced(text).unwrap_or(text).into())
-    }
-}
-
-impl Lookup for Constant {
-    fn lookup(&self, _: &str) -> Answer {
-        Answer::Found(self.0.clone())
-    }
-}
-
-/// A table that could not be opened. It never says [`Answer::NotFound`].
-#[derive(Debug)]
-struct Broken(Arc<Trouble>);
-
-impl Lookup for Broken {
-    fn lookup(&self, _: &str) -> Answer {
-        Answer::Unavailable(self.0.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::Memory;
+    use crate::{Answer, Memory, Open, block_on};
+
+    fn answer(table: &Table, key: &str) -> Answer {
+        block_on(table.lookup(key).answer())
+    }
 
     fn found(table: &Table, key: &str) -> Option<String> {
-        table.lookup(key).found().map(|value| value.to_string())
+        answer(table, key).found().unwrap().map(|value| value.to_string())
     }
 
     fn text_table(text: &[u8]) -> Table {
@@ -222,7 +226,7 @@ mod tests {
         assert_eq!(found(&table, "ALICE@example.COM").as_deref(), Some("example.com/alice/"));
         assert_eq!(found(&table, "bob@example.com").as_deref(), Some("b o b"));
         assert_eq!(found(&table, "\"a b\"@example.com").as_deref(), Some("x"));
-        assert_eq!(table.lookup("carol@example.com"), Answer::NotFound);
+        assert_eq!(answer(&table, "carol@example.com"), Answer::NotFound);
         assert_eq!(table.notes(), []);
     }
 
@@ -246,7 +250,7 @@ mod tests {
             ]
         );
         assert_eq!(found(&table, "a").as_deref(), Some("1"));
-        assert_eq!(table.lookup("b"), Answer::NotFound);
+        assert_eq!(answer(&table, "b"), Answer::NotFound);
     }
 
     #[test]
@@ -261,12 +265,12 @@ mod tests {
                 "table texthash:/none: open /none: entity not found",
             ),
             (
-                Table::open("hash:/t", &Memory::default()),
-                "table hash:/t: table type \"hash\" is not supported; there are inline, static, texthash",
+                Table::open("nosuch:/t", &Memory::default()),
+                "table nosuch:/t: table type \"nosuch\" is not supported; there are inline, static, texthash",
             ),
             (Table::open("users", &Memory::default()), "table users: expected type:name"),
         ] {
-            let Answer::Unavailable(trouble) = table.lookup("a") else {
+            let Answer::Unavailable(trouble) = answer(&table, "a") else {
                 panic!("{table:?} answered");
             };
             assert_eq!(trouble.to_string(), cause);
@@ -321,5 +325,59 @@ mod tests {
         assert!(cause.starts_with("open /nonexistent/ringpost: No such file"), "{cause}");
         let directory = Table::open("texthash:/", &crate::Disk);
         assert!(directory.trouble().unwrap().cause.contains("is a directory"));
+    }
+
+    #[test]
+    fn a_table_knows_what_it_was_read_from_even_where_that_is_missing() {
+        let files = Memory::default().with("/t", "a 1\n");
+        for path in ["/t", "/none"] {
+            let table = Table::open(&format!("texthash:{path}"), &files);
+            assert_eq!(table.paths(), [Path::new(path)]);
+            assert_eq!(table.nature(), Some(Nature::Linear));
+        }
+    }
+
+    /// Types that are registered from elsewhere: one that answers later, one made of another table.
+    fn further() -> [Type; 2] {
+        #[derive(Debug)]
+        struct Slow;
+        impl Lookup for Slow {
+            fn lookup(&self, key: &str) -> Response {
+                let value = format!("{key}, later");
+                Response::Later(Box::pin(async { Answer::Found(value.into()) }))
+            }
+        }
+        #[derive(Debug)]
+        struct Nested(Table);
+        impl Lookup for Nested {
+            fn lookup(&self, key: &str) -> Response {
+                self.0.lookup(key)
+            }
+        }
+        let slow = Open::Shared(Arc::new(|_: &Opening<'_>| Ok(Box::new(Slow) as _)));
+        let nested = Open::Function(|opening| Ok(Box::new(Nested(opening.table(opening.name())))));
+        [
+            Type { name: "slow", nature: Nature::Remote, format: None, open: slow },
+            Type { name: "nested", nature: Nature::Combined, format: None, open: nested },
+        ]
+    }
+
+    #[test]
+    fn types_from_elsewhere_are_types_like_any_other() {
+        let files = Memory::default();
+        let tables = Tables::new(&files).with_types(further());
+        assert_eq!(found(&tables.open("slow:x"), "a").as_deref(), Some("a, later"));
+        assert_eq!(found(&tables.open("nested:slow:x"), "a").as_deref(), Some("a, later"));
+        assert_eq!(tables.open("nested:slow:x").nature(), Some(Nature::Combined));
+    }
+
+    #[test]
+    fn tables_made_of_tables_end_somewhere() {
+        let files = Memory::default();
+        let tables = Tables::new(&files).with_types(further());
+        let spec = "nested:".repeat(100_000) + "static:x";
+        assert!(matches!(answer(&tables.open(&spec), "a"), Answer::Unavailable(_)));
+        let spec = "nested:".repeat(NESTING_DEPTH_MAX - 1) + "static:x";
+        assert_eq!(found(&tables.open(&spec), "a").as_deref(), Some("x"));
     }
 }

@@ -8,15 +8,16 @@
 use cf::{LineError, Lines, Position};
 
 use crate::hash::HashTable;
-use crate::{Lookup, Note};
+use crate::{Lookup, Note, Opening};
 
-/// Reads the text of a table; `file` is what positions are called by.
-pub(crate) fn parse(file: &str, text: &[u8]) -> Result<(Box<dyn Lookup>, Vec<Note>), String> {
+/// Reads the file that the table is named by.
+pub(crate) fn open(opening: &Opening<'_>) -> Result<Box<dyn Lookup>, String> {
+    let file = opening.name();
+    let text = opening.read(file)?;
     let mut table = HashTable::default();
-    let mut notes = Vec::new();
-    for line in Lines::new(text) {
-        let mut note = |line: u32, text: String| {
-            notes.push(Note { position: Position::new(file, line), text });
+    for line in Lines::new(&text) {
+        let note = |line: u32, text: String| {
+            opening.note(Note { position: Position::new(file, line), text });
         };
         let line = match line {
             Ok(line) => line,
@@ -43,7 +44,7 @@ pub(crate) fn parse(file: &str, text: &[u8]) -> Result<(Box<dyn Lookup>, Vec<Not
             }
         }
     }
-    Ok((Box::new(table), notes))
+    Ok(Box::new(table))
 }
 
 fn entry(line: &str) -> Result<(&str, &str), &'static str> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 use table::order::{ACCESS, ACCESS_PARENTS, TRANSPORT, VIRTUAL};
-use table::{Answer, Keys, MatchList, Memory, Network, Table, Tables};
+use table::{Answer, Keys, MatchList, Memory, Network, Table, Tables, block_on};
 
 proptest! {
     #[test]
@@ -24,7 +24,7 @@ proptest! {
             Some(value) => Answer::Found((*value).into()),
             None => Answer::NotFound,
         };
-        prop_assert_eq!(table.lookup(&asked), expected);
+        prop_assert_eq!(block_on(table.lookup(&asked).answer()), expected);
         prop_assert_eq!(table.notes().len(), pairs.len() - first.len());
     }
 
@@ -70,8 +70,9 @@ proptest! {
         let files = Memory::default().with("/a", text.clone().into_bytes());
         let tables = Tables::new(&files);
         let list = MatchList::open("mynetworks", &text, &tables);
-        let _ = list.has(&name);
-        let _ = list.has_client(&name, IpAddr::from([127, 0, 0, 1]), table::Parents::Dotted);
-        let _ = table::MapList::open(&text, &tables).find(TRANSPORT, &name, "+");
+        let client = IpAddr::from([127, 0, 0, 1]);
+        let _ = block_on(list.has(&name));
+        let _ = block_on(list.has_client(&name, client, table::Parents::Dotted));
+        let _ = block_on(table::MapList::open(&text, &tables).find(TRANSPORT, &name, "+"));
     }
 }
