@@ -69,7 +69,10 @@ pub(crate) fn scan(text: &str) -> Vec<Token> {
                 // A backslash can have brought in what an atom cannot hold.
                 let needs_quotes =
                     text.contains(|c: char| c == ' ' || c.is_ascii_control() || is_operator(c));
-                tokens.push(if needs_quotes { Token::Quoted(text) } else { Token::Atom(text) });
+                // Empty after a backslash at the very end, which then means nothing.
+                if !text.is_empty() {
+                    tokens.push(if needs_quotes { Token::Quoted(text) } else { Token::Atom(text) });
+                }
                 rest
             }
         };
@@ -197,7 +200,7 @@ mod tests {
         assert_eq!(scan("(a (b)"), [Token::Comment("(a (b)".into())]);
         assert_eq!(scan("[1.2"), [Token::Literal("1.2".into())]);
         assert_eq!(scan("\"a\\"), [Token::Quoted("a".into())]);
-        assert_eq!(scan("\\"), [Token::Atom("".into())]);
+        assert_eq!(scan("a \\"), [Token::Atom("a".into())]);
     }
 
     #[test]
