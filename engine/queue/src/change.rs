@@ -23,10 +23,9 @@ use std::rc::Rc;
 
 use mail::{Envelope, QueueId, Recipient, Status, Time};
 
-use crate::codec::{HEADER_BYTES, Kind, u32_at, u64_at};
+use crate::codec::{HEADER_BYTES, Kind, record_bytes, u32_at, u64_at};
 use crate::entry::{
-    Attempt, EXPIRED, Entry, HAS_DELIVERED_TO, HELD, IN_FILE, Standing, Stored, attempt,
-    put_attempt, put_standings, standings,
+    Attempt, Entry, Home, IN_FILE, Standing, Stored, attempt, put_attempt, put_standings, standings,
 };
 use crate::envelope;
 use crate::fields::{Fields, Malformed, put_u32, put_u64};
@@ -270,61 +269,55 @@ pub(crate) fn accepted_id(payload: &[u8]) -> Option<QueueId> {
     (payload.len() >= 8).then(|| QueueId::from_u64(u64_at(payload, 0)))
 }
 
-/// The message in the `Accepted` record with this sequence number, at this offset of a segment.
-pub(crate) fn accepted(
-    payload: &[u8],
-    seq: u64,
-    slot: u32,
-    record_offset: u32,
-    record_bytes: u32,
-) -> Result<Entry, Malformed> {
+/// How long the head of an `Accepted` payload is: all of it but the content.
+pub(crate) fn accepted_head_bytes(payload: &[u8]) -> Result<usize, Malformed> {
     if payload.len() < ACCEPTED_BYTES {
         return Err(Malformed);
     }
+    let (envelope_bytes, standings_bytes) = (u32_at(payload, 12), u32_at(payload, 28));
+    (envelope_bytes as usize)
+        .checked_add(standings_bytes as usize)
+        .and_then(|bytes| bytes.checked_add(ACCEPTED_BYTES))
+        .filter(|&bytes| bytes <= payload.len())
+        .ok_or(Malformed)
+}
+
+/// Whether an `Accepted` payload is of a message that was there before: a copy has standings.
+pub(crate) fn is_copy(payload: &[u8]) -> bool {
+    payload.len() >= ACCEPTED_BYTES && u32_at(payload, 28) > 0
+}
+
+/// The message in the `Accepted` record at `home`. Of its payload the head is enough.
+pub(crate) fn accepted(payload: &[u8], home: Home) -> Result<Entry, Malformed> {
+    let head_bytes = accepted_head_bytes(payload)?;
     let id = QueueId::from_u64(u64_at(payload, 0));
     let flags = payload[8];
-    let envelope_end = ACCEPTED_BYTES
-        .checked_add(u32_at(payload, 12) as usize)
-        .filter(|&end| end <= payload.len())
-        .ok_or(Malformed)?;
+    let envelope_end = ACCEPTED_BYTES + u32_at(payload, 12) as usize;
     let content_bytes = u64_at(payload, 16);
-    let standings_end = envelope_end
-        .checked_add(u32_at(payload, 28) as usize)
-        .filter(|&end| end <= payload.len())
-        .ok_or(Malformed)?;
-    let envelope = envelope::decode(&payload[ACCEPTED_BYTES..envelope_end])?;
-    let standings = if standings_end == envelope_end {
-        Entry::untried(&envelope)
-    } else {
-        let mut fields = Fields::new(&payload[envelope_end..standings_end]);
+    let envelope = Rc::new(envelope::decode(&payload[ACCEPTED_BYTES..envelope_end])?);
+    let standings = if is_copy(payload) {
+        let mut fields = Fields::new(&payload[envelope_end..head_bytes]);
         let standings = standings(&mut fields, envelope.recipients.len())?;
         fields.end()?;
         standings
-    };
-    let inline_bytes = payload.len() - standings_end;
-    let stored = if flags & IN_FILE != 0 {
-        Stored::File { len: content_bytes, crc: u32_at(payload, 24) }
-    } else if content_bytes == inline_bytes as u64 {
-        let offset = record_offset.saturating_add((HEADER_BYTES + standings_end) as u32);
-        Stored::Inline { offset, len: inline_bytes as u32 }
     } else {
-        return Err(Malformed);
+        Entry::untried(&envelope)
     };
-    Ok(Entry {
-        id,
-        home_seq: seq,
-        last_seq: seq,
-        slot,
-        record_offset,
-        record_bytes,
-        stored,
-        has_delivered_to: flags & HAS_DELIVERED_TO != 0,
-        held: flags & HELD != 0,
-        expired: flags & EXPIRED != 0,
-        open: Entry::count_open(&standings),
-        envelope: Rc::new(envelope),
-        standings,
-    })
+    let (stored, inline_bytes) = if flags & IN_FILE != 0 {
+        (Stored::File { len: content_bytes, crc: u32_at(payload, 24) }, 0)
+    } else {
+        let len = u32::try_from(content_bytes).map_err(|_| Malformed)?;
+        let offset = home.offset.saturating_add((HEADER_BYTES + head_bytes) as u32);
+        (Stored::Inline { offset, len }, len as usize)
+    };
+    // What it says of itself and what the log says must agree, or content would be read elsewhere.
+    let fills_record = head_bytes
+        .checked_add(inline_bytes)
+        .is_some_and(|bytes| record_bytes(bytes) == home.bytes as usize);
+    if !fills_record {
+        return Err(Malformed);
+    }
+    Ok(Entry::new(id, home, stored, flags, envelope, standings))
 }
 
 /// What a deferral or failure says.
@@ -335,6 +328,7 @@ pub(crate) fn attempt_of(at: Time, status: Status, text: &str) -> Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::ALIGN;
     use mail::{Address, Body, Client, Protocol};
 
     fn entry() -> Entry {
@@ -423,13 +417,19 @@ mod tests {
         );
         let content_at = payload.len();
         payload.extend_from_slice(&[b'x'; 42]);
-        let read = accepted(&payload, 7, 3, 8192, 400).unwrap();
+        let bytes = record_bytes(payload.len()) as u32;
+        let home = Home { seq: 7, slot: 3, offset: 8192, bytes };
+        let read = accepted(&payload, home).unwrap();
         let offset = 8192 + (HEADER_BYTES + content_at) as u32;
         let stored = Stored::Inline { offset, len: 42 };
-        assert_eq!(read, Entry { last_seq: 7, stored, ..entry });
-        for cut in 0..payload.len() {
-            assert_eq!(accepted(&payload[..cut], 7, 3, 8192, 400), Err(Malformed), "{cut}");
+        assert_eq!(read, Entry { last_seq: 7, stored, record_bytes: bytes, ..entry });
+        for cut in 0..content_at {
+            assert_eq!(accepted(&payload[..cut], home), Err(Malformed), "{cut}");
         }
+        let head = &payload[..content_at];
+        assert_eq!(accepted(head, home).as_ref(), Ok(&read), "the content is not looked at");
+        let longer = Home { bytes: bytes + ALIGN as u32, ..home };
+        assert_eq!(accepted(&payload, longer), Err(Malformed), "the log says another length");
     }
 
     #[test]

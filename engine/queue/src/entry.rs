@@ -72,6 +72,16 @@ impl Stored {
     }
 }
 
+/// Where the record that holds a message lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Home {
+    pub(crate) seq: u64,
+    pub(crate) slot: u32,
+    pub(crate) offset: u32,
+    /// Header and padding included.
+    pub(crate) bytes: u32,
+}
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -94,6 +104,32 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// The message as the record in its home says it, with the flags of that record.
+    pub(crate) fn new(
+        id: QueueId,
+        home: Home,
+        stored: Stored,
+        flags: u8,
+        envelope: Rc<Envelope>,
+        standings: Vec<Standing>,
+    ) -> Self {
+        Self {
+            id,
+            home_seq: home.seq,
+            last_seq: home.seq,
+            slot: home.slot,
+            record_offset: home.offset,
+            record_bytes: home.bytes,
+            stored,
+            has_delivered_to: flags & HAS_DELIVERED_TO != 0,
+            held: flags & HELD != 0,
+            expired: flags & EXPIRED != 0,
+            open: Self::count_open(&standings),
+            envelope,
+            standings,
+        }
+    }
+
     pub(crate) fn untried(envelope: &Envelope) -> Vec<Standing> {
         let retry = envelope.arrival;
         envelope.recipients.iter().map(|_| Standing::Pending { retry, last: None }).collect()
@@ -157,11 +193,9 @@ impl Entry {
             return Err(Malformed);
         }
         let flags = fields.u8()?;
-        let home_seq = fields.u64()?;
-        let last_seq = fields.u64()?;
-        let slot = fields.u32()?;
-        let record_offset = fields.u32()?;
-        let record_bytes = fields.u32()?;
+        let (home_seq, last_seq) = (fields.u64()?, fields.u64()?);
+        let (slot, offset, bytes) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        let home = Home { seq: home_seq, slot, offset, bytes };
         let (word, len) = (fields.u32()?, fields.u64()?);
         let stored = if flags & IN_FILE != 0 {
             Stored::File { len, crc: word }
@@ -169,24 +203,10 @@ impl Entry {
             Stored::Inline { offset: word, len: u32::try_from(len).map_err(|_| Malformed)? }
         };
         let envelope_bytes = fields.varint()? as usize;
-        let envelope = envelope::decode(fields.bytes(envelope_bytes)?)?;
+        let envelope = Rc::new(envelope::decode(fields.bytes(envelope_bytes)?)?);
         let standings = standings(&mut fields, envelope.recipients.len())?;
         fields.end()?;
-        Ok(Self {
-            id,
-            home_seq,
-            last_seq,
-            slot,
-            record_offset,
-            record_bytes,
-            stored,
-            has_delivered_to: flags & HAS_DELIVERED_TO != 0,
-            held: flags & HELD != 0,
-            expired: flags & EXPIRED != 0,
-            open: Self::count_open(&standings),
-            envelope: Rc::new(envelope),
-            standings,
-        })
+        Ok(Self { last_seq, ..Self::new(id, home, stored, flags, envelope, standings) })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::codec::{HEADER_BYTES, Kind, Record, u32_at, u64_at};
 use crate::committer::FOOTER_ENTRY_BYTES;
 use crate::corrupt::{self, Damage};
 use crate::disk::{CONTENT, Disk, ROOT};
-use crate::entry::{Entry, Stored};
+use crate::entry::{Entry, Home, Stored};
 use crate::error::{IndexError, OpenError};
 use crate::index::{self, Index};
 use crate::options::Options;
@@ -338,7 +338,9 @@ impl<D: Disk> Recovery<D> {
         record: &Record<'_>,
     ) -> Result<(), OpenError> {
         if record.kind == Kind::Accepted {
-            let entry = accepted(record.payload, record.seq, number, offset as u32, bytes as u32);
+            let (offset, bytes) = (offset as u32, bytes as u32);
+            let home = Home { seq: record.seq, slot: number, offset, bytes };
+            let entry = accepted(record.payload, home);
             // A record with a right checksum that cannot be read was written by a newer version.
             let Ok(entry) = entry else { return Ok(()) };
             self.last_id = self.last_id.max(Some(entry.id));

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -19,7 +20,7 @@ use crate::batch::{Alloc, Arrival, Batch, Commit, Effect, Place, Progress, Settl
 use crate::change::{Change, Reason, amend_accepted, attempt_of, put_accepted};
 use crate::codec::{self, ALIGN, HEADER_BYTES, Kind, record_bytes};
 use crate::disk::Disk;
-use crate::entry::{Entry, HAS_DELIVERED_TO, HELD, IN_FILE, Standing, Stored};
+use crate::entry::{Entry, HAS_DELIVERED_TO, HELD, Home, IN_FILE, Standing, Stored};
 use crate::error::{AppendError, Refusal, SliceError};
 use crate::large::StoredFile;
 use crate::options::Options;
@@ -228,23 +229,8 @@ impl<D: Disk> Slice<D> {
         batch.last_seq = seq;
         let stored =
             Stored::Inline { offset: (end - content_bytes) as u32, len: content_bytes as u32 };
-        let entry = Entry {
-            id,
-            home_seq: seq,
-            last_seq: seq,
-            slot: 0,
-            record_offset: start as u32,
-            record_bytes: record.len() as u32,
-            stored,
-            has_delivered_to: flags & HAS_DELIVERED_TO != 0,
-            held: flags & HELD != 0,
-            expired: false,
-            envelope: Rc::clone(envelope),
-            standings: Entry::untried(envelope),
-            open: envelope.recipients.len() as u32,
-        };
         core.scratch = head;
-        let commit = core.arrive(batch, Arrival { entry, copied: None });
+        let commit = core.arrive(batch, arrival(id, seq, &record, stored, flags, envelope));
         drop(core);
         inner.work.notify_one();
         Ok((value, commit))
@@ -270,22 +256,7 @@ impl<D: Disk> Slice<D> {
         let seq = core.take_seq();
         let record = batch.push(Kind::Accepted, seq, &payload);
         core.scratch = payload;
-        let entry = Entry {
-            id,
-            home_seq: seq,
-            last_seq: seq,
-            slot: 0,
-            record_offset: record.start as u32,
-            record_bytes: record.len() as u32,
-            stored,
-            has_delivered_to: notes.has_delivered_to,
-            held: notes.held,
-            expired: false,
-            envelope: Rc::clone(envelope),
-            standings: Entry::untried(envelope),
-            open: envelope.recipients.len() as u32,
-        };
-        let commit = core.arrive(batch, Arrival { entry, copied: None });
+        let commit = core.arrive(batch, arrival(id, seq, &record, stored, flags, envelope));
         drop(core);
         inner.work.notify_one();
         file.keep();
@@ -400,6 +371,23 @@ impl<D: Disk> Slice<D> {
     pub fn counters(&self) -> Counters {
         self.0.core.borrow().counters
     }
+}
+
+/// A new message in the record that takes this part of its batch.
+fn arrival(
+    id: QueueId,
+    seq: u64,
+    record: &Range<usize>,
+    stored: Stored,
+    flags: u8,
+    envelope: &Rc<Envelope>,
+) -> Arrival {
+    let (offset, bytes) = (record.start as u32, record.len() as u32);
+    // Batch and record have no segment yet.
+    let home = Home { seq, slot: 0, offset, bytes };
+    let standings = Entry::untried(envelope);
+    let entry = Entry::new(id, home, stored, flags, Rc::clone(envelope), standings);
+    Arrival { entry, copied: None }
 }
 
 /// What cleanup found out about a message whose content is in a file.

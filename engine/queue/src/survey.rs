@@ -2,7 +2,8 @@
 //! for the fuzzer.
 
 use crate::change::{Change, accepted};
-use crate::codec::Kind;
+use crate::codec::{Kind, record_bytes};
+use crate::entry::Home;
 use crate::segment::{Found, Head, scan};
 
 /// What the bytes of a segment hold.
@@ -41,7 +42,10 @@ pub fn survey(segment: &[u8]) -> Option<Survey> {
 /// Whether a payload of this kind can be read. A right checksum is no promise that it can.
 pub fn is_readable(kind: u8, payload: &[u8]) -> bool {
     match Kind::from_u8(kind) {
-        Some(Kind::Accepted) => accepted(payload, 1, 0, 0, 0).is_ok(),
+        Some(Kind::Accepted) => {
+            let bytes = record_bytes(payload.len()) as u32;
+            accepted(payload, Home { seq: 1, slot: 0, offset: 0, bytes }).is_ok()
+        }
         Some(Kind::Footer) => true,
         Some(kind) => Change::decode(kind, payload).is_ok(),
         None => false,
