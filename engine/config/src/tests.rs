@@ -218,6 +218,19 @@ fn compatibility_level_moves_defaults() {
 }
 
 #[test]
+fn the_deadline_of_a_request_comes_with_stress_or_under_its_older_name() {
+    for (main_cf, calm, stressed) in [
+        ("", false, true),
+        ("smtpd_per_record_deadline = yes\n", true, true),
+        ("smtpd_per_record_deadline = no\n", false, false),
+        ("smtpd_per_record_deadline = no\nsmtpd_per_request_deadline = yes\n", true, true),
+    ] {
+        let deadline = built(main_cf).unwrap().smtpd.smtpd_per_request_deadline;
+        assert_eq!((deadline.under(false), deadline.under(true)), (calm, stressed), "{main_cf}");
+    }
+}
+
+#[test]
 fn the_table_is_sound() {
     let mut names: Vec<&str> = rows().map(|row| row.name).collect();
     names.sort_unstable();

@@ -11,6 +11,7 @@ mod anvil;
 mod content;
 mod journal;
 mod judge;
+mod pace;
 mod policy;
 mod receive;
 mod service;

@@ -12,6 +12,7 @@ const MEMORY_BYTES_MAX: usize = 1 << 20;
 impl Session {
     /// Says that content may come, and reads it to its end.
     pub(crate) async fn receive_data(&mut self, line_ends: LineEnds) -> Output {
+        self.place.begin_request();
         if self.flush().await.is_err() {
             return self.lost(Some(0));
         }
@@ -40,6 +41,7 @@ impl Session {
 
     /// Reads one chunk; `keep` is false for one that only has to be got past.
     pub(crate) async fn receive_chunk(&mut self, bytes: u64, first: bool, keep: bool) -> Output {
+        self.place.begin_request();
         let mut content = match self.content.take() {
             Some(content) if !first => content,
             _ => {

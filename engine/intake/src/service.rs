@@ -17,6 +17,7 @@ use table::{Matched, Parents};
 use crate::anvil::{Anvil, Counted};
 use crate::content::Pool;
 use crate::journal::Log;
+use crate::pace::Pace;
 use crate::policy::{Policies, rules};
 use crate::session::{self, CLIENT_NAME};
 use crate::sessions::Sessions;
@@ -195,6 +196,16 @@ impl Service {
     /// Whether hardly a session is left.
     pub(crate) fn is_stressed(&self) -> bool {
         self.sessions.len() * 100 >= self.limits.sessions_max * STRESS_PERCENT
+    }
+
+    /// How long clients may take at the moment.
+    pub(crate) fn pace(&self) -> Pace {
+        let (smtpd, stress) = (&self.settings.smtpd, self.is_stressed());
+        Pace {
+            timeout: smtpd.smtpd_timeout.under(stress),
+            per_request: smtpd.smtpd_per_request_deadline.under(stress),
+            bytes_per_sec: smtpd.smtpd_min_data_rate,
+        }
     }
 
     pub(crate) fn zone(&self) -> Zone {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use mail::{QueueId, Time};
 use ring::Stream;
@@ -45,7 +44,6 @@ pub(crate) struct Session {
     input: Vec<u8>,
     /// Before this, `input` is done with.
     input_start: usize,
-    timeout: Duration,
 }
 
 /// Runs a session to its end.
@@ -65,7 +63,6 @@ pub(crate) async fn run(
         return;
     }
     let policy = Box::pin(service.policies.of(peer.ip(), stress, &service.settings)).await;
-    let timeout = service.settings.smtpd.smtpd_timeout.under(stress);
     let mut session = Session {
         dialogue: Dialogue::new(policy, CLIENT_NAME, peer),
         service,
@@ -81,7 +78,6 @@ pub(crate) async fn run(
         lines: Lines::default(),
         input: Vec::with_capacity(IDLE_INPUT_BYTES),
         input_start: 0,
-        timeout,
     };
     session.log_connect();
     session.converse().await;
@@ -94,7 +90,11 @@ pub(crate) const CLIENT_NAME: &str = "unknown";
 
 impl Session {
     async fn converse(&mut self) {
-        let mut next = self.step(Input::Connected { behind: &[] });
+        // A client that has spoken already did not wait for the greeting. If there is an error, the
+        // first read will see it, too.
+        let _ = self.stream.recv_now(&mut self.input);
+        let behind = &self.input[..];
+        let mut next = self.dialogue.step(Input::Connected { behind }, &mut self.turn);
         loop {
             next = match next {
                 Output::NeedLine => self.command().await,
@@ -111,6 +111,7 @@ impl Session {
             };
         }
         // If this cannot be sent, nobody is there to hear it.
+        self.place.begin_request();
         let _ = self.flush().await;
     }
 
@@ -150,6 +151,7 @@ impl Session {
         if self.dialogue.envelope().is_none() {
             self.forget_message().await;
         }
+        self.place.begin_request();
         let limit_bytes = self.dialogue.policy().line_length_limit_bytes;
         loop {
             let buffer = &self.input[self.input_start..];
@@ -194,9 +196,16 @@ impl Session {
         if self.input.len() == self.input.capacity() {
             self.input.reserve(BUSY_INPUT_BYTES);
         }
-        self.place.receiving(self.timeout);
+        self.place.receiving(self.service.pace());
         let received = self.stream.recv(&mut self.input).await;
         self.place.working();
+        let is_full = self.input.len() == self.input.capacity();
+        if is_full && self.input.ends_with(b"\n") {
+            // What stands behind this command decides whether it may be followed by any: it is to be
+            // seen, even where the buffer ended between the two.
+            self.input.reserve(BUSY_INPUT_BYTES);
+            let _ = self.stream.recv_now(&mut self.input);
+        }
         matches!(received, Ok(1..))
     }
 
@@ -209,7 +218,7 @@ impl Session {
         if self.turn.replies.is_empty() {
             return Ok(());
         }
-        self.place.sending(self.timeout);
+        self.place.sending(self.service.pace());
         let sent = self.stream.send(&mut self.turn.replies).await;
         self.place.working();
         sent.map_err(|_| Lost)
@@ -217,10 +226,13 @@ impl Session {
 
     /// Receives into the message's next buffer; how many bytes came, or `None` at the end.
     pub(crate) async fn receive_into(&mut self, content: &mut Content) -> Option<usize> {
-        self.place.receiving(self.timeout);
+        let pace = self.service.pace();
+        self.place.receiving(pace);
         let received = self.stream.recv(content.space()).await;
         self.place.working();
-        received.ok().filter(|&count| count > 0)
+        let count = received.ok().filter(|&count| count > 0)?;
+        self.place.content(count, pace);
+        Some(count)
     }
 
     /// Nothing more comes from the client; the dialogue is told why.

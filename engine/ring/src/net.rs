@@ -3,8 +3,12 @@
 use std::io;
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_uring::buf::BoundedBuf;
 
@@ -121,6 +125,16 @@ impl Stream {
         }
     }
 
+    /// Appends what has arrived already, up to the capacity of `buf`, without waiting for more; 0 where
+    /// nothing has, or nothing will any more.
+    pub fn recv_now(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        match rustix::net::recv(self.fd(), spare_capacity(buf), RecvFlags::DONTWAIT) {
+            Ok((count, _)) => Ok(count),
+            Err(Errno::AGAIN) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Sends all of `buf` and empties it, keeping its capacity.
     pub async fn send(&self, buf: &mut Vec<u8>) -> io::Result<()> {
         match &self.0 {
@@ -165,6 +179,15 @@ impl Stream {
         };
     }
 
+    #[allow(unsafe_code)]
+    fn fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            // SAFETY: the stream owns the descriptor, and is borrowed for as long as this is.
+            StreamKind::Ring(stream) => unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) },
+            StreamKind::Epoll(stream) => stream.as_fd(),
+        }
+    }
+
     fn set_nodelay(&self) -> io::Result<()> {
         match &self.0 {
             StreamKind::Ring(stream) => stream.set_nodelay(true),
@@ -207,6 +230,23 @@ mod tests {
             drop(client.await.unwrap());
             assert_eq!(stream.recv(&mut buf).await.unwrap(), 0);
             assert_eq!(buf, b"hello world", "the end adds nothing");
+        });
+    }
+
+    #[test]
+    fn what_has_arrived_is_taken_without_waiting_for_more() {
+        on_both_backends(async |listener, address| {
+            let client = Stream::connect(address).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut buf = Vec::with_capacity(8);
+            assert_eq!(stream.recv_now(&mut buf).unwrap(), 0);
+            client.send(&mut b"early bird".to_vec()).await.unwrap();
+            // On one machine, what was sent has arrived.
+            assert_eq!(stream.recv_now(&mut buf).unwrap(), 8);
+            assert_eq!(buf, b"early bi");
+            let mut rest = Vec::with_capacity(8);
+            assert_eq!(stream.recv(&mut rest).await.unwrap(), 2);
+            assert_eq!(rest, b"rd", "who waits is not kept from it");
         });
     }
 

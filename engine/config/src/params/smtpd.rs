@@ -16,6 +16,14 @@ params! {
     /// How long the server waits for the client to send a command or take a reply. Falls to ten
     /// seconds under overload, so that idle clients yield.
     smtpd_timeout: Stress<Duration> = "${stress?{10}:{300}}s", 1..=86_400;
+    /// Makes smtpd_timeout the time for a whole request, its reply included, rather than for each time
+    /// that something is read or sent: a client that sends a byte now and then is put out.
+    smtpd_per_request_deadline: Stress<bool> = "${smtpd_per_record_deadline?{$smtpd_per_record_deadline}:{${stress?{yes}:{no}}}}";
+    /// The older name of smtpd_per_request_deadline.
+    smtpd_per_record_deadline: Box<str> = "";
+    /// Bytes of content that give the client a second more, up to smtpd_timeout, where
+    /// smtpd_per_request_deadline holds.
+    smtpd_min_data_rate: u32 = "500", 1..=1_000_000_000;
     /// The client must say HELO or EHLO before MAIL.
     smtpd_helo_required: bool = "no";
     /// Errors of one session after which each reply waits for smtpd_error_sleep_time.
