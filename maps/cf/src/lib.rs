@@ -5,18 +5,22 @@
 //! same logical lines and lists make up master.cf and the text tables, so those read them from here.
 
 mod definition;
+mod entry;
 mod expand;
 mod line;
 mod list;
+mod stream;
 mod template;
 mod value;
 
 pub use definition::{
     Definition, Definitions, SyntaxError, SyntaxProblem, parse, split_definition,
 };
+pub use entry::{EntryError, split_entry};
 pub use expand::{EXPANSION_BYTES_MAX, EXPANSION_STEPS_MAX, ExpandError, NoFunctions, Scope};
 pub use line::{LINE_BYTES_MAX, LineError, Lines, LogicalLine};
 pub use list::{Items, items, join, unbraced};
+pub use stream::{BadLine, Line, LineReader};
 pub use template::{NESTING_DEPTH_MAX, Template, TemplateError};
 pub use value::{Range, Unit, boolean, number, seconds};
 

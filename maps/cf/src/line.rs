@@ -117,7 +117,7 @@ fn read(bytes: Vec<u8>) -> Result<String, LineError> {
 }
 
 /// A blank line or a comment.
-fn is_nothing(line: &[u8]) -> bool {
+pub(crate) fn is_nothing(line: &[u8]) -> bool {
     line.iter().find(|&&b| !is_space(b)).is_none_or(|&b| b == b'#')
 }
 
