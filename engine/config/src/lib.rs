@@ -22,7 +22,7 @@ mod source;
 mod tests;
 mod typed;
 
-pub use params::{Content, Log, Mailbox, Queue, Site, Smtpd, rows};
+pub use params::{Content, Log, Mailbox, Maps, Queue, Site, Smtpd, rows};
 pub use path_template::{NoMailbox, PathTemplate};
 pub use print::{Printed, markdown};
 pub use problem::{Problem, Severity};

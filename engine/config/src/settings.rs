@@ -63,6 +63,20 @@ impl Settings {
         Self { defined, rows, machine: machine.clone(), named }
     }
 
+    /// The values alone, for commands that need a few of them and no table opened; and what is wrong with
+    /// the lines they are read from.
+    pub fn read(sources: &Sources, machine: &Machine) -> (Self, Vec<Problem>) {
+        let mut problems = sources.problems.clone();
+        let settings = Self::new(sources, machine, &mut problems);
+        (settings, problems)
+    }
+
+    /// The expanded value of a parameter; the error says what is wrong with it.
+    pub fn text(&self, name: &str) -> Result<String, String> {
+        let row = self.row(name).ok_or_else(|| format!("{name}: no such parameter"))?;
+        self.expanded(row, false).map_err(|why| format!("{}: {name}: {why}", self.position(name)))
+    }
+
     /// The definition of a name that counts.
     pub fn defined(&self, name: &str) -> Option<&Definition> {
         self.defined.get(name).map(|(_, definition)| definition)

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use table::Tables;
 
 use crate::nearest::nearest;
-use crate::params::{Content, Log, Mailbox, Queue, Site, Smtpd};
+use crate::params::{Content, Log, Mailbox, Maps, Queue, Site, Smtpd};
 use crate::problem::{Problem, Severity};
 use crate::reader::Reader;
 use crate::settings::Settings;
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub content: Content,
     /// Mailboxes.
     pub mailbox: Mailbox,
+    /// Lookup tables.
+    pub maps: Maps,
     /// The queue and its scheduler.
     pub queue: Queue,
     /// The log.
@@ -46,6 +48,7 @@ impl Snapshot {
         let smtpd = Smtpd::read(&mut reader);
         let content = Content::read(&mut reader);
         let mailbox = Mailbox::read(&mut reader);
+        let maps = Maps::read(&mut reader);
         let queue = Queue::read(&mut reader);
         let log = Log::read(&mut reader);
         problems.extend(reader.into_problems());
@@ -59,12 +62,28 @@ impl Snapshot {
             key(a).cmp(&key(b))
         });
         let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-        match (site, smtpd, content, mailbox, queue, log) {
-            (Some(site), Some(smtpd), Some(content), Some(mailbox), Some(queue), Some(log))
-                if !failed =>
-            {
+        match (site, smtpd, content, mailbox, maps, queue, log) {
+            (
+                Some(site),
+                Some(smtpd),
+                Some(content),
+                Some(mailbox),
+                Some(maps),
+                Some(queue),
+                Some(log),
+            ) if !failed => {
                 let warnings = problems;
-                Ok(Arc::new(Self { site, smtpd, content, mailbox, queue, log, settings, warnings }))
+                Ok(Arc::new(Self {
+                    site,
+                    smtpd,
+                    content,
+                    mailbox,
+                    maps,
+                    queue,
+                    log,
+                    settings,
+                    warnings,
+                }))
             }
             _ => Err(problems),
         }

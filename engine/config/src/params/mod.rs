@@ -6,6 +6,7 @@
 mod content;
 mod log;
 mod mailbox;
+mod maps;
 mod queue;
 mod site;
 mod smtpd;
@@ -13,6 +14,7 @@ mod smtpd;
 pub use content::Content;
 pub use log::Log;
 pub use mailbox::Mailbox;
+pub use maps::Maps;
 pub use queue::Queue;
 pub use site::Site;
 pub use smtpd::Smtpd;
@@ -21,7 +23,7 @@ use crate::row::Row;
 
 /// Every row of the table.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [Site::ROWS, Smtpd::ROWS, Content::ROWS, Mailbox::ROWS, Queue::ROWS, Log::ROWS]
+    [Site::ROWS, Smtpd::ROWS, Content::ROWS, Mailbox::ROWS, Maps::ROWS, Queue::ROWS, Log::ROWS]
         .into_iter()
         .flatten()
 }
