@@ -161,8 +161,8 @@ impl Typed for MatchList {
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         let text = reader.text(row, false)?;
         let list = Self::open(row.name, &text, reader.tables());
-        list.troubles().for_each(|trouble| reader.warn(row, trouble.to_string()));
-        list.notes().for_each(|note| reader.warn(row, note.to_string()));
+        list.troubles().iter().for_each(|trouble| reader.warn(row, trouble.to_string()));
+        list.notes().iter().for_each(|note| reader.warn(row, note.to_string()));
         Some(list)
     }
 }

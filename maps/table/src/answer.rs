@@ -136,6 +136,11 @@ impl Trouble {
     pub fn answer(table: impl Into<Box<str>>, cause: impl Into<Box<str>>) -> Answer {
         Answer::Unavailable(Arc::new(Self { table: table.into(), cause: cause.into() }))
     }
+
+    /// Tables are replaced faster than they can be asked.
+    pub(crate) fn restless(what: &str) -> Arc<Self> {
+        Arc::new(Self { table: what.into(), cause: "changes while it is being asked".into() })
+    }
 }
 
 impl fmt::Display for Trouble {

@@ -11,12 +11,14 @@
 //! by a [`Files`].
 
 mod answer;
+mod catalog;
 mod constant;
 mod files;
 mod fold;
 mod format;
 mod hash;
 mod inline;
+mod list_file;
 mod maps;
 mod matching;
 mod network;
@@ -27,6 +29,7 @@ mod types;
 mod wait;
 
 pub use answer::{Answer, Later, Note, Response, Trouble, Value};
+pub use catalog::{Catalog, Manner, Reopened, Replaced, Source, Taken};
 pub use files::{Disk, FILE_BYTES_MAX, Files, Memory};
 pub use format::Format;
 pub use maps::MapList;

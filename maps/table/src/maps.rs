@@ -5,6 +5,9 @@ use std::sync::Arc;
 use crate::order::{Form, Keys};
 use crate::{Answer, Note, Table, Tables, Trouble};
 
+/// How often a search is made again because its tables were replaced on the way.
+pub(crate) const ATTEMPTS_MAX: usize = 5;
+
 /// Tables that are asked one after the other. The first that finds something, or that cannot answer,
 /// ends the search: a table behind one that is away must not answer in its place.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,18 +32,18 @@ impl MapList {
     }
 
     /// Why each table that could not be opened could not.
-    pub fn troubles(&self) -> impl Iterator<Item = &Arc<Trouble>> {
+    pub fn troubles(&self) -> impl Iterator<Item = Arc<Trouble>> {
         self.tables.iter().filter_map(Table::trouble)
     }
 
     /// What the admin should look at in the tables' sources.
-    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+    pub fn notes(&self) -> impl Iterator<Item = Note> {
         self.tables.iter().flat_map(Table::notes)
     }
 
     /// Looks up one whole key.
     pub async fn lookup(&self, key: &str) -> Answer {
-        self.ask(key, true).await
+        self.settled(async || self.ask(key, true).await).await
     }
 
     /// Looks an address up by the keys of an order, see [`crate::order`].
@@ -52,16 +55,37 @@ impl MapList {
     }
 
     /// Looks up keys until one is found.
-    pub async fn find_keys(&self, mut keys: Keys<'_>) -> Answer {
-        let mut whole = true;
-        while let Some(key) = keys.next() {
-            match self.ask(key, whole).await {
-                Answer::NotFound => {}
+    pub async fn find_keys(&self, keys: Keys<'_>) -> Answer {
+        self.settled(async || {
+            let mut keys = keys.clone();
+            let mut whole = true;
+            while let Some(key) = keys.next() {
+                match self.ask(key, whole).await {
+                    Answer::NotFound => {}
+                    answer => return answer,
+                }
+                whole = false;
+            }
+            Answer::NotFound
+        })
+        .await
+    }
+
+    /// Makes a search, again where it found nothing and tables were replaced on the way: the old ones may
+    /// have had the second key and the new ones the first, and then nobody was ever unknown.
+    async fn settled(&self, search: impl AsyncFn() -> Answer) -> Answer {
+        for _ in 0..ATTEMPTS_MAX {
+            let turn = self.turn();
+            match search().await {
+                Answer::NotFound if turn != self.turn() => {}
                 answer => return answer,
             }
-            whole = false;
         }
-        Answer::NotFound
+        Answer::Unavailable(Trouble::restless("a list of tables"))
+    }
+
+    fn turn(&self) -> u64 {
+        self.tables.iter().map(Table::turn).fold(0, u64::wrapping_add)
     }
 
     async fn ask(&self, key: &str, whole: bool) -> Answer {

@@ -1,17 +1,18 @@
 //! Match lists: `mydestination`, `virtual_mailbox_domains`, `mynetworks`.
 //!
-//! A list of names, networks, `type:table` and `/file` (whose lines are read in its place); `!` in
-//! front turns a pattern round, and the first pattern that matches decides. Neighbouring names are kept
-//! in one set, so a list of ten thousand domains costs one look.
+//! A list of names, networks, `type:table` and `/file` (whose lines stand in its place, and are read
+//! again when it changes); `!` in front turns a pattern round, and the first pattern that matches decides.
+//! Neighbouring names are kept in one set, so a list of ten thousand domains costs one look.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
 use crate::fold::folded;
+use crate::list_file::ListFile;
+use crate::maps::ATTEMPTS_MAX;
 use crate::{Answer, Network, Note, Table, Tables, Trouble};
 
 /// How deep files of patterns may name further files.
@@ -65,6 +66,7 @@ struct Rule {
 enum Pattern {
     Literals(Literals),
     Table(Table),
+    File(Arc<ListFile>),
     Failed(Arc<Trouble>),
 }
 
@@ -81,7 +83,7 @@ impl MatchList {
     /// Reads a list; `parameter` is what errors name it by.
     pub fn open(parameter: &str, value: &str, tables: &Tables<'_>) -> Self {
         let mut list = Self::default();
-        list.add(&Source { parameter, tables }, value, true, 0);
+        list.add(parameter, tables, value, 0);
         list
     }
 
@@ -91,23 +93,36 @@ impl MatchList {
     }
 
     /// What could not be opened or read.
-    pub fn troubles(&self) -> impl Iterator<Item = &Arc<Trouble>> {
-        self.rules.iter().flat_map(|rule| {
-            let (many, one) = match &rule.pattern {
-                Pattern::Literals(literals) => (&literals.bad_networks[..], None),
-                Pattern::Table(table) => (&[][..], table.trouble()),
-                Pattern::Failed(trouble) => (&[][..], Some(trouble)),
-            };
-            many.iter().chain(one)
-        })
+    pub fn troubles(&self) -> Vec<Arc<Trouble>> {
+        let mut troubles = self.own_troubles();
+        for rule in &self.rules {
+            match &rule.pattern {
+                Pattern::Table(table) => troubles.extend(table.trouble()),
+                Pattern::File(file) => troubles.extend(file.troubles()),
+                Pattern::Literals(_) | Pattern::Failed(_) => {}
+            }
+        }
+        troubles
+    }
+
+    /// What is wrong with the text of the list itself, not with what it names.
+    pub(crate) fn own_troubles(&self) -> Vec<Arc<Trouble>> {
+        let own = self.rules.iter().flat_map(|rule| match &rule.pattern {
+            Pattern::Literals(literals) => literals.bad_networks.as_slice(),
+            Pattern::Failed(trouble) => std::slice::from_ref(trouble),
+            Pattern::Table(_) | Pattern::File(_) => &[],
+        });
+        own.cloned().collect()
     }
 
     /// What the admin should look at in the tables' sources.
-    pub fn notes(&self) -> impl Iterator<Item = &Note> {
-        self.rules.iter().flat_map(|rule| match &rule.pattern {
+    pub fn notes(&self) -> Vec<Note> {
+        let notes = self.rules.iter().flat_map(|rule| match &rule.pattern {
             Pattern::Table(table) => table.notes(),
-            Pattern::Literals(_) | Pattern::Failed(_) => &[],
-        })
+            Pattern::File(file) => file.notes(),
+            Pattern::Literals(_) | Pattern::Failed(_) => Vec::new(),
+        });
+        notes.collect()
     }
 
     /// Is this very text on the list? For domain lists that do not reach to subdomains.
@@ -130,64 +145,107 @@ impl MatchList {
         self.decide(&Asked::Address(address.to_canonical())).await
     }
 
-    /// The first rule that matches decides; one that cannot tell ends the search.
     async fn decide(&self, asked: &Asked<'_>) -> Matched {
-        for rule in &self.rules {
-            let matched = match &rule.pattern {
-                Pattern::Literals(literals) => literals.has(asked),
-                Pattern::Table(table) => asked.look_up(table).await.found().map(|it| it.is_some()),
-                Pattern::Failed(trouble) => Err(trouble.clone()),
-            };
-            match matched {
-                Ok(true) if rule.matches => return Matched::Yes,
-                Ok(true) => return Matched::No,
-                Ok(false) => {}
+        for _ in 0..ATTEMPTS_MAX {
+            let turn = self.turn();
+            match self.first_match(asked).await {
+                Ok(Some(true)) => return Matched::Yes,
+                // What matches nothing although its tables were replaced on the way may have been on
+                // the list all the time, see MapList.
+                Ok(Some(false) | None) if turn != self.turn() => {}
+                Ok(Some(false) | None) => return Matched::No,
                 Err(trouble) => return Matched::Unavailable(trouble),
             }
         }
-        Matched::No
+        Matched::Unavailable(Trouble::restless("a list"))
     }
 
-    fn add(&mut self, source: &Source<'_>, text: &str, matches: bool, depth: usize) {
+    /// What the first rule that matches says; one that cannot tell ends the search.
+    async fn first_match(&self, asked: &Asked<'_>) -> Result<Option<bool>, Arc<Trouble>> {
+        for rule in &self.rules {
+            let said = match &rule.pattern {
+                Pattern::Literals(literals) => literals.has(asked)?.then_some(true),
+                Pattern::Table(table) => asked.look_up(table).await.found()?.map(|_| true),
+                Pattern::File(file) => match file.literal_match(asked) {
+                    Some(said) => said?,
+                    // Boxed because files may name files.
+                    None => Box::pin(file.list().first_match(asked)).await?,
+                },
+                Pattern::Failed(trouble) => return Err(trouble.clone()),
+            };
+            if let Some(said) = said {
+                return Ok(Some(said == rule.matches));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same without waiting, for as long as no table is asked; `None` where one is.
+    pub(crate) fn literal_match(
+        &self,
+        asked: &Asked<'_>,
+    ) -> Option<Result<Option<bool>, Arc<Trouble>>> {
+        for rule in &self.rules {
+            let said = match &rule.pattern {
+                Pattern::Literals(literals) => literals.has(asked).map(|has| has.then_some(true)),
+                Pattern::Table(_) => return None,
+                Pattern::File(file) => file.literal_match(asked)?,
+                Pattern::Failed(trouble) => Err(trouble.clone()),
+            };
+            match said {
+                Ok(None) => {}
+                Ok(Some(said)) => return Some(Ok(Some(said == rule.matches))),
+                Err(trouble) => return Some(Err(trouble)),
+            }
+        }
+        Some(Ok(None))
+    }
+
+    /// How often its tables and files have been replaced.
+    pub(crate) fn turn(&self) -> u64 {
+        let turns = self.rules.iter().map(|rule| match &rule.pattern {
+            Pattern::Table(table) => table.turn(),
+            Pattern::File(file) => file.turn(),
+            Pattern::Literals(_) | Pattern::Failed(_) => 0,
+        });
+        turns.fold(0, u64::wrapping_add)
+    }
+
+    /// Reads more of a list; `parameter` is what errors name it by, `depth` how many files are being read.
+    pub(crate) fn add(&mut self, parameter: &str, tables: &Tables<'_>, text: &str, depth: usize) {
         for item in cf::items(text) {
             let pattern = item.trim_start_matches('!');
-            let matches = matches == ((item.len() - pattern.len()) % 2 == 0);
+            let matches = (item.len() - pattern.len()) % 2 == 0;
             if pattern.is_empty() {
-                self.fail(matches, source.trouble(item, "no pattern after \"!\""));
+                self.fail(matches, trouble(parameter, item, "no pattern after \"!\""));
             } else if pattern.starts_with('/') {
-                self.add_file(source, pattern, matches, depth);
+                self.add_file(parameter, tables, pattern, matches, depth);
             } else if Table::is_spec(pattern) {
-                let table = source.tables.open(pattern);
+                let table = tables.open(pattern);
                 self.rules.push(Rule { matches, pattern: Pattern::Table(table) });
             } else {
-                self.add_literal(source, pattern, matches);
+                self.add_literal(parameter, pattern, matches);
             }
         }
     }
 
-    fn add_file(&mut self, source: &Source<'_>, path: &str, matches: bool, depth: usize) {
+    fn add_file(
+        &mut self,
+        parameter: &str,
+        tables: &Tables<'_>,
+        path: &str,
+        matches: bool,
+        depth: usize,
+    ) {
         if depth >= FILE_DEPTH_MAX {
             let cause = format!("files name each other more than {FILE_DEPTH_MAX} deep");
-            return self.fail(matches, source.trouble(path, &cause));
+            return self.fail(matches, trouble(parameter, path, &cause));
         }
-        let content = match source.tables.files().read(Path::new(path)) {
-            Ok(content) => content,
-            Err(why) => {
-                return self.fail(matches, source.trouble(path, &format!("open {path}: {why}")));
-            }
-        };
-        for line in cf::Lines::new(&content) {
-            match line {
-                Ok(line) => self.add(source, &line.text, matches, depth + 1),
-                Err((line, why)) => {
-                    let cause = format!("{path}:{line}: this line {why}");
-                    self.fail(matches, source.trouble(path, &cause));
-                }
-            }
-        }
+        let file = ListFile::open(parameter, path, depth + 1, tables);
+        self.rules.push(Rule { matches, pattern: Pattern::File(file) });
     }
 
-    fn add_literal(&mut self, source: &Source<'_>, pattern: &str, matches: bool) {
+    fn add_literal(&mut self, parameter: &str, pattern: &str, matches: bool) {
         let new_run = !self.rules.last().is_some_and(|rule| {
             rule.matches == matches && matches!(rule.pattern, Pattern::Literals(_))
         });
@@ -198,7 +256,7 @@ impl MatchList {
             match pattern.parse() {
                 Ok(network) => run.networks.push(network),
                 Err(why) if is_meant_as_network(pattern) => {
-                    run.bad_networks.push(source.trouble(pattern, &format!("{why}")));
+                    run.bad_networks.push(trouble(parameter, pattern, &format!("{why}")));
                 }
                 Err(_) => {}
             }
@@ -206,27 +264,19 @@ impl MatchList {
         }
     }
 
-    fn fail(&mut self, matches: bool, trouble: Arc<Trouble>) {
+    pub(crate) fn fail(&mut self, matches: bool, trouble: Arc<Trouble>) {
         self.rules.push(Rule { matches, pattern: Pattern::Failed(trouble) });
     }
 }
 
-struct Source<'a> {
-    parameter: &'a str,
-    tables: &'a Tables<'a>,
-}
-
-impl Source<'_> {
-    fn trouble(&self, pattern: &str, cause: &str) -> Arc<Trouble> {
-        Arc::new(Trouble {
-            table: self.parameter.into(),
-            cause: format!("\"{pattern}\": {cause}").into(),
-        })
-    }
+/// What is wrong with one pattern of a parameter's list.
+pub(crate) fn trouble(parameter: &str, pattern: &str, cause: &str) -> Arc<Trouble> {
+    let cause = format!("\"{pattern}\": {cause}").into();
+    Arc::new(Trouble { table: parameter.into(), cause })
 }
 
 /// What is looked for. Texts are folded.
-enum Asked<'a> {
+pub(crate) enum Asked<'a> {
     Text(&'a str),
     Host(&'a str, Parents),
     Client(&'a str, IpAddr, Parents),
@@ -383,7 +433,7 @@ mod tests {
         assert!(matches!(block_on(list("texthash:/none").has("a")), Matched::Unavailable(_)));
         assert!(matches!(block_on(list("/loop").has("a")), Matched::Unavailable(_)));
         assert!(matches!(block_on(list("a !").has("b")), Matched::Unavailable(_)));
-        assert_eq!(list("/none texthash:/none !").troubles().count(), 3);
+        assert_eq!(list("/none texthash:/none !").troubles().len(), 3);
     }
 
     #[test]

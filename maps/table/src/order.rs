@@ -57,7 +57,7 @@ pub const ACCESS_PARENTS: &[Form] =
 /// The keys of one address, in order.
 ///
 /// It lends each key: `while let Some(key) = keys.next() { .. }`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keys<'a> {
     forms: &'a [Form],
     address: &'a str,

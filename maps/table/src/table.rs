@@ -1,12 +1,15 @@
 //! One table, named `type:name`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
 
 use crate::constant::Broken;
+use crate::list_file::ListFile;
 use crate::types::TYPES;
 use crate::{Files, Nature, Note, Opening, Response, Trouble, Type};
 
@@ -23,21 +26,34 @@ pub trait Lookup: Send + Sync + fmt::Debug {
     fn whole_keys_only(&self) -> bool {
         false
     }
+
+    /// How often the tables that this one is made of have been replaced: the sum of their
+    /// [`Table::turn`]s. A search of many keys that ends with nothing is made again where it has changed.
+    fn turn(&self) -> u64 {
+        0
+    }
 }
 
-/// A table as a parameter names it. Cheap to clone; the clones are the same table.
+/// A table as a parameter names it. Cheap to clone; the clones are the same table, also when it is opened
+/// anew because its file has changed, see [`crate::Catalog`].
 #[derive(Clone)]
-pub struct Table {
-    name: Arc<str>,
-    opened: Arc<Generation>,
+pub struct Table(pub(crate) Arc<Place>);
+
+/// Where the generations of one table follow each other. Whoever looks something up takes the one that
+/// is there at this moment, without a lock, and keeps it for as long as the lookup takes.
+pub(crate) struct Place {
+    pub(crate) name: Box<str>,
+    current: ArcSwap<Generation>,
 }
 
 /// What opening a table came to.
-struct Generation {
+pub(crate) struct Generation {
+    /// How many there were before.
+    number: u64,
     lookup: Box<dyn Lookup>,
     nature: Option<Nature>,
-    trouble: Option<Arc<Trouble>>,
-    notes: Vec<Note>,
+    pub(crate) trouble: Option<Arc<Trouble>>,
+    pub(crate) notes: Vec<Note>,
     paths: Vec<PathBuf>,
 }
 
@@ -52,13 +68,27 @@ pub struct Tables<'a> {
     files: &'a dyn Files,
     further: Vec<Type>,
     opened: RefCell<HashMap<Box<str>, Table>>,
+    lists: RefCell<Vec<Arc<ListFile>>>,
     depth: Cell<usize>,
 }
 
 impl<'a> Tables<'a> {
     /// Opens what is asked for from these files.
     pub fn new(files: &'a dyn Files) -> Self {
-        Self { files, further: Vec::new(), opened: RefCell::default(), depth: Cell::new(0) }
+        Self {
+            files,
+            further: Vec::new(),
+            opened: RefCell::default(),
+            lists: RefCell::default(),
+            depth: Cell::new(0),
+        }
+    }
+
+    /// Has these open already.
+    pub(crate) fn with_opened(self, tables: impl IntoIterator<Item = Table>) -> Self {
+        let named = tables.into_iter().map(|table| (table.name().into(), table));
+        self.opened.borrow_mut().extend(named);
+        self
     }
 
     /// Knows these types, too.
@@ -80,7 +110,7 @@ impl<'a> Tables<'a> {
             return table.clone();
         }
         self.depth.set(self.depth.get() + 1);
-        let table = Table { name: spec.into(), opened: Arc::new(self.generation(spec)) };
+        let table = Table::new(spec, self.generation(spec));
         self.depth.set(self.depth.get() - 1);
         self.opened.borrow_mut().insert(spec.into(), table.clone());
         table
@@ -91,7 +121,24 @@ impl<'a> Tables<'a> {
         self.files
     }
 
-    fn generation(&self, spec: &str) -> Generation {
+    /// Takes note of a file of patterns that was read.
+    pub(crate) fn has_read(&self, list: &Arc<ListFile>) {
+        self.lists.borrow_mut().push(Arc::clone(list));
+    }
+
+    /// The names of the tables that are open.
+    pub(crate) fn opened(&self) -> HashSet<Box<str>> {
+        self.opened.borrow().keys().cloned().collect()
+    }
+
+    /// The types from elsewhere, the tables that are open, and the files of patterns.
+    pub(crate) fn into_parts(self) -> (Vec<Type>, Vec<Table>, Vec<Arc<ListFile>>) {
+        let tables = self.opened.into_inner().into_values().collect();
+        (self.further, tables, self.lists.into_inner())
+    }
+
+    /// Opens what `spec` names, whether or not it is open.
+    pub(crate) fn generation(&self, spec: &str) -> Generation {
         let (nature, opened, (paths, notes)) = match self.split(spec) {
             Ok((kind, name)) => {
                 let opening = Opening::new(name, self);
@@ -107,7 +154,7 @@ impl<'a> Tables<'a> {
                 (Box::new(Broken(trouble.clone())) as Box<dyn Lookup>, Some(trouble))
             }
         };
-        Generation { lookup, nature, trouble, notes, paths }
+        Generation { number: 0, lookup, nature, trouble, notes, paths }
     }
 
     fn split<'s>(&self, spec: &'s str) -> Result<(&Type, &'s str), String> {
@@ -126,7 +173,18 @@ impl<'a> Tables<'a> {
     }
 }
 
+impl Generation {
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+}
+
 impl Table {
+    fn new(spec: &str, generation: Generation) -> Self {
+        let current = ArcSwap::from_pointee(generation);
+        Self(Arc::new(Place { name: spec.into(), current }))
+    }
+
     /// Opens one table, see [`Tables::open`].
     pub fn open(spec: &str, files: &dyn Files) -> Self {
         Tables::new(files).open(spec)
@@ -134,39 +192,60 @@ impl Table {
 
     /// `type:name`, as it was given.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// Looks up one key. Where the table is no remote one, a hit and a miss allocate nothing for ASCII
     /// keys.
     pub fn lookup(&self, key: &str) -> Response {
-        self.opened.lookup.lookup(key)
+        self.0.current.load().lookup.lookup(key)
     }
 
     /// See [`Lookup::whole_keys_only`].
     pub fn whole_keys_only(&self) -> bool {
-        self.opened.lookup.whole_keys_only()
+        self.0.current.load().lookup.whole_keys_only()
+    }
+
+    /// A number that is another one after the table, or one that it is made of, was replaced.
+    pub fn turn(&self) -> u64 {
+        let current = self.0.current.load();
+        turn(current.number, current.lookup.turn())
     }
 
     /// Why the table could not be opened.
-    pub fn trouble(&self) -> Option<&Arc<Trouble>> {
-        self.opened.trouble.as_ref()
+    pub fn trouble(&self) -> Option<Arc<Trouble>> {
+        self.0.current.load().trouble.clone()
     }
 
     /// What the admin should look at in its source.
-    pub fn notes(&self) -> &[Note] {
-        &self.opened.notes
+    pub fn notes(&self) -> Vec<Note> {
+        self.0.current.load().notes.clone()
     }
 
     /// What kind of table it is; `None` where there is no such type.
     pub fn nature(&self) -> Option<Nature> {
-        self.opened.nature
+        self.0.current.load().nature
     }
 
     /// The files it was read from, or should have been. A change of one of them makes it another table;
     /// those of the tables it is made of are theirs.
-    pub fn paths(&self) -> &[PathBuf] {
-        &self.opened.paths
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.0.current.load().paths.clone()
+    }
+
+    pub(crate) fn depends_on(&self, path: &std::path::Path) -> bool {
+        self.0.current.load().paths.iter().any(|known| known == path)
+    }
+
+    /// All clones of this table answer from the new generation from now on. Returns the one before,
+    /// which lookups that have begun may still be reading.
+    pub(crate) fn replace(&self, mut generation: Generation) -> Arc<Generation> {
+        generation.number = self.0.current.load().number + 1;
+        self.0.current.swap(Arc::new(generation))
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Place> {
+        Arc::downgrade(&self.0)
     }
 
     /// True for text with the form `type:name`, so that lists can tell tables from names. An address
@@ -181,6 +260,12 @@ impl Table {
     }
 }
 
+/// Numbers that only grow are added up to one that changes with each of them. What a new generation is
+/// made of counts anew; the factor keeps that from making up for the generation.
+pub(crate) fn turn(generation: u64, parts: u64) -> u64 {
+    generation.wrapping_mul(1 << 40).wrapping_add(parts)
+}
+
 /// `fe80::1` and `db8:0::/32` begin like a table type.
 fn looks_like_address(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'/'))
@@ -188,14 +273,14 @@ fn looks_like_address(text: &str) -> bool {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Table({})", self.name)
+        write!(f, "Table({})", self.name())
     }
 }
 
 /// Two tables are the same where they have the same name.
 impl PartialEq for Table {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.name() == other.name()
     }
 }
 
@@ -274,7 +359,7 @@ mod tests {
                 panic!("{table:?} answered");
             };
             assert_eq!(trouble.to_string(), cause);
-            assert_eq!(table.trouble(), Some(&trouble));
+            assert_eq!(table.trouble(), Some(trouble));
         }
     }
 
