@@ -12,17 +12,21 @@
 
 mod answer;
 mod catalog;
+mod cidr;
+mod combined;
 mod constant;
 mod files;
 mod fold;
 mod format;
 mod hash;
+mod host;
 mod inline;
 mod list_file;
 mod maps;
 mod matching;
 mod network;
 pub mod order;
+mod rule_lines;
 mod table;
 mod text;
 mod types;

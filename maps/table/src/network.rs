@@ -49,6 +49,14 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Whether it is one of IPv6, its first and its last address, and the last address of the family.
+    pub(crate) fn bounds(self) -> (bool, u128, u128, u128) {
+        let all = if self.v6 { u128::MAX } else { u128::from(u32::MAX) };
+        (self.v6, self.base, self.base | (all & !self.mask), all)
+    }
+}
+
 fn bits_of(address: IpAddr) -> (u128, bool) {
     match address {
         IpAddr::V4(address) => (u128::from(address.to_bits()), false),

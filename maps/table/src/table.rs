@@ -351,7 +351,7 @@ mod tests {
             ),
             (
                 Table::open("nosuch:/t", &Memory::default()),
-                "table nosuch:/t: table type \"nosuch\" is not supported; there are inline, static, texthash",
+                "table nosuch:/t: table type \"nosuch\" is not supported; there are cidr, environ, fail, inline, pipemap, proxy, randmap, static, texthash, unionmap, unix",
             ),
             (Table::open("users", &Memory::default()), "table users: expected type:name"),
         ] {

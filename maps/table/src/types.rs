@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::constant::Constant;
-use crate::{Format, Lookup, Note, Table, Tables, inline, text};
+use crate::{Format, Lookup, Note, Table, Tables, cidr, combined, host, inline, text};
 
 /// One table type: what stands before the colon, and what that means.
 #[derive(Clone, Debug)]
@@ -72,9 +72,17 @@ const fn row(name: &'static str, nature: Nature, open: fn(&Opening<'_>) -> Opene
 /// Every type of this crate, in the order of `postconf -m`. A new one is a new line here; types from
 /// elsewhere join them by [`Tables::with_types`].
 pub static TYPES: &[Type] = &[
+    row("cidr", Nature::Linear, cidr::open),
+    row("environ", Nature::Builtin, host::open_environ),
+    row("fail", Nature::Builtin, host::open_fail),
     row("inline", Nature::Builtin, inline::open),
+    row("pipemap", Nature::Combined, combined::open_pipe),
+    row("proxy", Nature::Combined, combined::open_proxy),
+    row("randmap", Nature::Builtin, combined::open_random),
     row("static", Nature::Builtin, |opening| Ok(Box::new(Constant::new(opening.name())))),
     row("texthash", Nature::Linear, text::open),
+    row("unionmap", Nature::Combined, combined::open_union),
+    row("unix", Nature::Builtin, host::open_unix),
 ];
 
 /// What a type is given to open one table with. It keeps account of what the table depends on.
