@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::mapped;
+
 /// Bytes of one table source or `/file` of patterns.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -38,6 +40,10 @@ impl Files for Disk {
             return Err(io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
         }
         Ok(bytes)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        mapped::map(File::open(path)?)
     }
 }
 

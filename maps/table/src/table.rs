@@ -141,7 +141,7 @@ impl<'a> Tables<'a> {
     pub(crate) fn generation(&self, spec: &str) -> Generation {
         let (nature, opened, (paths, notes)) = match self.split(spec) {
             Ok((kind, name)) => {
-                let opening = Opening::new(name, self);
+                let opening = Opening::new(kind.name, name, self);
                 let opened = kind.open(&opening);
                 (Some(kind.nature), opened, opening.into_account())
             }
@@ -340,6 +340,8 @@ mod tests {
 
     #[test]
     fn a_table_that_cannot_be_read_is_unavailable_and_never_empty() {
+        let known: Vec<&str> = types().collect();
+        let known = known.join(", ");
         for (table, cause) in [
             (
                 text_table(b"a 1\nb \0 2\n"),
@@ -351,7 +353,9 @@ mod tests {
             ),
             (
                 Table::open("nosuch:/t", &Memory::default()),
-                "table nosuch:/t: table type \"nosuch\" is not supported; there are cidr, environ, fail, inline, pipemap, proxy, randmap, static, texthash, unionmap, unix",
+                &*format!(
+                    "table nosuch:/t: table type \"nosuch\" is not supported; there are {known}"
+                ),
             ),
             (Table::open("users", &Memory::default()), "table users: expected type:name"),
         ] {

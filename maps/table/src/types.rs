@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::constant::Constant;
-use crate::{Format, Lookup, Note, Table, Tables, cidr, combined, host, inline, text};
+use crate::{
+    Format, Lookup, MatchList, Note, Table, Tables, cidr, combined, compiled, host, inline, text,
+};
 
 /// One table type: what stands before the colon, and what that means.
 #[derive(Clone, Debug)]
@@ -69,12 +71,19 @@ const fn row(name: &'static str, nature: Nature, open: fn(&Opening<'_>) -> Opene
     Type { name, nature, format: None, open: Open::Function(open) }
 }
 
+const fn compiled(name: &'static str, format: Format, open: fn(&Opening<'_>) -> Opened) -> Type {
+    Type { name, nature: Nature::Compiled, format: Some(format), open: Open::Function(open) }
+}
+
 /// Every type of this crate, in the order of `postconf -m`. A new one is a new line here; types from
 /// elsewhere join them by [`Tables::with_types`].
 pub static TYPES: &[Type] = &[
+    compiled("btree", Format::Native, compiled::open),
     row("cidr", Nature::Linear, cidr::open),
+    compiled("dbm", Format::Native, compiled::open),
     row("environ", Nature::Builtin, host::open_environ),
     row("fail", Nature::Builtin, host::open_fail),
+    compiled("hash", Format::Native, compiled::open),
     row("inline", Nature::Builtin, inline::open),
     row("pipemap", Nature::Combined, combined::open_pipe),
     row("proxy", Nature::Combined, combined::open_proxy),
@@ -87,6 +96,7 @@ pub static TYPES: &[Type] = &[
 
 /// What a type is given to open one table with. It keeps account of what the table depends on.
 pub struct Opening<'a> {
+    kind: &'a str,
     name: &'a str,
     tables: &'a Tables<'a>,
     paths: RefCell<Vec<PathBuf>>,
@@ -94,8 +104,13 @@ pub struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    pub(crate) fn new(name: &'a str, tables: &'a Tables<'a>) -> Self {
-        Self { name, tables, paths: RefCell::default(), notes: RefCell::default() }
+    pub(crate) fn new(kind: &'a str, name: &'a str, tables: &'a Tables<'a>) -> Self {
+        Self { kind, name, tables, paths: RefCell::default(), notes: RefCell::default() }
+    }
+
+    /// The table's whole name, `type:name`.
+    pub fn spec(&self) -> String {
+        format!("{}:{}", self.kind, self.name)
     }
 
     /// What follows the colon.
@@ -126,6 +141,12 @@ impl<'a> Opening<'a> {
     /// Another table that this one is made of. It has dependencies, notes and troubles of its own.
     pub fn table(&self, spec: &str) -> Table {
         self.tables.open(spec)
+    }
+
+    /// A list of names and tables in a table's own configuration, such as the `domain` of a database
+    /// table. Errors name it by `parameter`.
+    pub fn list(&self, parameter: &str, value: &str) -> MatchList {
+        MatchList::open(parameter, value, self.tables)
     }
 
     /// Something for the admin to look at.

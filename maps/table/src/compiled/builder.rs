@@ -1,0 +1,206 @@
+//! postmap's work: entries in, a file out.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::collection::{Collection, Duplicates};
+use super::replacement::{FileError, Replacement};
+use super::{native, stored::Stored};
+use crate::Format;
+use crate::fold::folded;
+
+/// Duplicates that are told apart; more are only counted.
+pub const DUPLICATES_REPORTED_MAX: usize = 10_000;
+
+/// Bytes of a key, as long as a logical line may be.
+const KEY_BYTES_MAX: usize = cf::LINE_BYTES_MAX;
+
+/// Makes the file of a table; nothing of it is to be seen before [`Builder::finish`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let source = directory.path().join("virtual");
+/// use table::compiled::Builder;
+///
+/// let mut table = Builder::new(table::Format::Native, &source);
+/// table.add("User@Example.com", "example.com/user/", 1)?;
+/// table.add("user@example.com", "elsewhere", 2)?;
+/// let built = table.finish()?;
+/// assert_eq!((built.entries, built.duplicates[0].dropped), (1, 2));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Builder {
+    format: Format,
+    path: PathBuf,
+    mode: u32,
+    folds: bool,
+    duplicates: Duplicates,
+    seed: u64,
+    entries: Collection,
+}
+
+/// What was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Built {
+    /// Entries in the file.
+    pub entries: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// The keys that came more than once, in the order of the lines that were left out; the first
+    /// [`DUPLICATES_REPORTED_MAX`] of them.
+    pub duplicates: Vec<Duplicate>,
+    /// How often a key came that had come before.
+    pub duplicates_count: u64,
+}
+
+/// A key that came more than once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The line of the entry that counts; 0 where it was in the table before.
+    pub kept: u32,
+    /// The line of the entry that does not.
+    pub dropped: u32,
+    /// The key as it is in the table.
+    pub key: Box<str>,
+}
+
+/// Why an entry cannot be in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryError {
+    /// The key has no characters.
+    EmptyKey,
+    /// The key or the value is longer than any table can have.
+    TooLong,
+    /// The table is full.
+    Full,
+}
+
+impl std::fmt::Display for EntryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::EmptyKey => "the key is empty",
+            Self::TooLong => "the key or the value is too long",
+            Self::Full => "the table has no room for more",
+        })
+    }
+}
+
+impl std::error::Error for EntryError {}
+
+impl Builder {
+    /// A table to be made from this source: the file beside it that [`Format::path`] names.
+    pub fn new(format: Format, source: impl AsRef<Path>) -> Self {
+        let seed = native::seed();
+        Self {
+            format,
+            path: format.path(source),
+            mode: 0o644,
+            folds: true,
+            duplicates: Duplicates::KeepFirst,
+            seed,
+            entries: Collection::new(seed),
+        }
+    }
+
+    /// Keys are kept as they are instead of in lower case: `postmap -f`.
+    #[must_use]
+    pub fn without_folding(mut self) -> Self {
+        self.folds = false;
+        self
+    }
+
+    /// Which of several entries for one key counts.
+    #[must_use]
+    pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
+        self.duplicates = duplicates;
+        self
+    }
+
+    /// The mode of a file that is not there yet. One that is there keeps its mode and its owner.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The file that is made.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins with what the table has already: `postmap -i`, `postmap -d`. Its entries count as lines 0.
+    /// All but these keys, which are folded where the table's are; returns how many were left out.
+    pub fn keep_existing(&mut self, except: &[&str]) -> Result<u64, FileError> {
+        let except: HashSet<Vec<u8>> = except.iter().map(|key| self.key(key).into()).collect();
+        let stored = Stored::open(self.format, &self.path)?;
+        let mut left_out = 0;
+        for entry in stored.entries() {
+            let (key, value) = entry?;
+            if except.contains(&*key) {
+                left_out += 1;
+            } else if !self.entries.add(&key, &value, 0) {
+                let source = std::io::Error::other(EntryError::Full);
+                return Err(FileError::new("keep the entries of", &self.path, source));
+            }
+        }
+        Ok(left_out)
+    }
+
+    fn key(&self, key: &str) -> Box<[u8]> {
+        if self.folds { folded(key).as_bytes().into() } else { key.as_bytes().into() }
+    }
+
+    /// Adds an entry; `line` is where it was written.
+    pub fn add(&mut self, key: &str, value: &str, line: u32) -> Result<(), EntryError> {
+        if key.is_empty() {
+            return Err(EntryError::EmptyKey);
+        }
+        if key.len() > KEY_BYTES_MAX || value.len() > KEY_BYTES_MAX {
+            return Err(EntryError::TooLong);
+        }
+        let added = match self.folds {
+            true => self.entries.add(folded(key).as_bytes(), value.as_bytes(), line),
+            false => self.entries.add(key.as_bytes(), value.as_bytes(), line),
+        };
+        if added { Ok(()) } else { Err(EntryError::Full) }
+    }
+
+    /// Writes the file, makes it durable, and puts it in the old one's place.
+    pub fn finish(self) -> Result<Built, FileError> {
+        let mut built = Built::default();
+        let mut file = Replacement::create(&self.path, self.mode)?;
+        let mut out = native::Writer::begin(&mut file, self.seed, self.folds, self.entries.len());
+        let mut kept = 0;
+        let stopped = self.entries.drain(
+            self.duplicates,
+            |twice| {
+                built.duplicates_count += 1;
+                if built.duplicates.len() < DUPLICATES_REPORTED_MAX {
+                    built.duplicates.push(Duplicate {
+                        kept: twice.kept,
+                        dropped: twice.dropped,
+                        key: String::from_utf8_lossy(twice.key).into(),
+                    });
+                }
+            },
+            |hash, entry| {
+                kept += 1;
+                match out.put(hash, entry) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => ControlFlow::Break(error),
+                }
+            },
+        );
+        if let ControlFlow::Break(error) = stopped {
+            return Err(error);
+        }
+        built.bytes = out.finish()?;
+        built.entries = kept;
+        built.duplicates.sort_unstable_by_key(|duplicate| duplicate.dropped);
+        file.commit()?;
+        Ok(built)
+    }
+}
