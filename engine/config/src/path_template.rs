@@ -5,6 +5,7 @@
 //! server asks the same question at RCPT as the delivery agent later, so nobody is accepted who cannot
 //! be delivered to.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use mail::Address;
@@ -85,8 +86,9 @@ impl FromText for PathTemplate {
 }
 
 /// A name that is one step of a path, visible, and nobody else's file.
-fn plain_name(text: &str, is_mbox: bool) -> Result<String, NoMailbox> {
-    let name = text.to_lowercase();
+fn plain_name(text: &str, is_mbox: bool) -> Result<Cow<'_, str>, NoMailbox> {
+    let is_lower = text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+    let name = if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) };
     let unfit = name.is_empty()
         || name.len() > NAME_BYTES_MAX
         // Hidden names belong to the owner's programs; `.` and `..` are among them.
@@ -99,16 +101,16 @@ fn plain_name(text: &str, is_mbox: bool) -> Result<String, NoMailbox> {
 }
 
 /// A local part without its quotes (RFC 5321 section 4.1.2).
-fn unquoted(local: &str) -> String {
+fn unquoted(local: &str) -> Cow<'_, str> {
     let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-        return local.to_owned();
+        return Cow::Borrowed(local);
     };
     let mut plain = String::with_capacity(quoted.len());
     let mut chars = quoted.chars();
     while let Some(c) = chars.next() {
         plain.extend(if c == '\\' { chars.next() } else { Some(c) });
     }
-    plain
+    Cow::Owned(plain)
 }
 
 #[cfg(test)]

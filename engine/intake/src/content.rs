@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
 use wire::{EndOfData, Framing, LineEnds, Received, Scan};
 
 /// The first buffer of a message, in bytes: most messages fit.
@@ -41,7 +42,7 @@ pub(crate) struct Content {
     end: EndOfData,
     size_limit_bytes: u64,
     /// In order; all but the last are full.
-    buffers: Vec<Vec<u8>>,
+    buffers: SmallVec<[Vec<u8>; 1]>,
     /// In all buffers.
     held_bytes: usize,
     /// Longer than the limit: only its end is of interest now.
@@ -61,7 +62,7 @@ impl Content {
     }
 
     fn new(framing: Framing, end: EndOfData, size_limit_bytes: u64, pool: Pool) -> Self {
-        let buffers = Vec::new();
+        let buffers = SmallVec::new();
         Self { framing, end, size_limit_bytes, buffers, held_bytes: 0, too_big: false, pool }
     }
 

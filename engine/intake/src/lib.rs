@@ -7,6 +7,8 @@
 //! One [`Service`] serves one shard. A session is one task; while it waits for its client it holds a few
 //! hundred bytes.
 
+#[cfg(test)]
+mod allocations;
 mod anvil;
 mod content;
 mod journal;

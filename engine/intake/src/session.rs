@@ -106,7 +106,7 @@ impl Session {
                 Output::ReceiveChunk { bytes, first, keep, .. } => {
                     Box::pin(self.receive_chunk(bytes, first, keep)).await
                 }
-                Output::Commit(envelope) => Box::pin(self.store(*envelope)).await,
+                Output::Commit(envelope) => Box::pin(self.store(envelope)).await,
                 Output::Close => break,
             };
         }

@@ -138,16 +138,15 @@ impl Session {
     }
 
     /// Makes the message durable, hands it to the scheduler, and tells the dialogue.
-    pub(crate) async fn store(&mut self, mut envelope: Envelope) -> Output {
+    pub(crate) async fn store(&mut self, mut envelope: Rc<Envelope>) -> Output {
         let id = self.id.expect("a message has an accepted recipient, and its id with it");
         let content = self.content.take();
-        for recipient in &mut envelope.recipients {
+        for recipient in &mut Rc::make_mut(&mut envelope).recipients {
             if let Some(completed) = judge::complete(&recipient.address, &self.service.settings) {
                 let given: Address = std::mem::replace(&mut recipient.address, completed);
                 recipient.original.get_or_insert(given);
             }
         }
-        let envelope = Rc::new(envelope);
         let committed = match self.append(id, &envelope, content).await {
             Ok((summary, commit)) => {
                 self.log_message_id(id, &summary.message_id);
@@ -162,7 +161,7 @@ impl Session {
             Ok((summary, committed)) => {
                 (self.service.accepted)(Accepted {
                     id,
-                    envelope,
+                    envelope: Rc::clone(&envelope),
                     place: committed.place,
                     has_delivered_to: summary.has_delivered_to,
                 });
@@ -173,7 +172,7 @@ impl Session {
                 Err(refusal)
             }
         };
-        self.step(Input::Committed(result))
+        self.step(Input::Committed { result, envelope: &envelope })
     }
 
     async fn append(

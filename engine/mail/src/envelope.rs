@@ -1,6 +1,7 @@
 //! The envelope: who sent it, to whom, and what was promised about it (RFC 5321 section 2.3.1).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::{Address, Time};
 
@@ -79,15 +80,16 @@ pub enum Body {
     BinaryMime,
 }
 
-/// The peer that a message came from, as the log and the `Received:` header name it.
+/// The peer that a message came from, as the log and the `Received:` header name it. Its names are shared
+/// by all messages of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Its verified host name, or `unknown`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// `None` for mail that did not come over the network.
     pub address: Option<SocketAddr>,
     /// What it called itself in HELO or EHLO.
-    pub helo: Box<str>,
+    pub helo: Arc<str>,
     /// SMTP or ESMTP.
     pub protocol: Protocol,
 }

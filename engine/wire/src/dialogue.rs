@@ -10,6 +10,7 @@ mod content;
 mod parameters;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use mail::log::{EndCause, Peer};
@@ -55,8 +56,13 @@ pub enum Input<'a> {
         /// Now.
         arrival: Time,
     },
-    /// Answers [`Output::Commit`]. Nothing else than a finished commit is `Ok`.
-    Committed(Result<QueueId, Refusal>),
+    /// Answers [`Output::Commit`].
+    Committed {
+        /// Nothing else than a finished commit is `Ok`.
+        result: Result<QueueId, Refusal>,
+        /// The message's, for what the log says of a refusal.
+        envelope: &'a Envelope,
+    },
     /// The client was silent for `smtpd_timeout`.
     Timeout {
         /// Within content: how much of the message had come.
@@ -93,7 +99,7 @@ pub enum Output {
         keep: bool,
     },
     /// Make the message durable.
-    Commit(Box<Envelope>),
+    Commit(Rc<Envelope>),
     /// Send the replies and close the connection.
     Close,
 }
@@ -122,8 +128,6 @@ pub struct Dialogue {
     /// Where the session is, as log lines say it.
     stage: &'static str,
     transaction: Option<Box<Transaction>>,
-    /// While the queue has the message.
-    committing: Option<Box<Context>>,
     /// VRFY's argument, and the address in it.
     verify: Option<Box<(Box<str>, Recipient)>>,
     /// What the client was told at once, and is told again at every command.
@@ -201,13 +205,12 @@ impl Dialogue {
             client: Client {
                 name: client_name.into(),
                 address: Some(address),
-                helo: Box::default(),
+                helo: Arc::default(),
                 protocol: Protocol::Smtp,
             },
             state: State::New,
             stage: "CONNECT",
             transaction: None,
-            committing: None,
             verify: None,
             denied: false,
             chunks: Chunks::None,
@@ -290,7 +293,9 @@ impl Dialogue {
             (State::Skipping { bytes, last, why }, Input::Received { .. }) => {
                 self.chunk_skipped(bytes, last, why, turn)
             }
-            (State::Committing, Input::Committed(result)) => self.committed(result, turn),
+            (State::Committing, Input::Committed { result, envelope }) => {
+                self.committed(result, envelope, turn)
+            }
             (state, input) => unreachable!("{input:?} was not asked for in {state:?}"),
         }
     }
@@ -391,7 +396,7 @@ impl Dialogue {
             return self.fail(verb, turn, format_args!("501 Syntax: {} hostname", verb.name()));
         }
         self.forget();
-        self.client.helo = neutered(name);
+        self.client.helo = neutered(name).into();
         if verb == Verb::Helo {
             // A client that learnt of PIPELINING from an EHLO before keeps it.
             self.say(turn, format_args!("250 {}", self.policy.hostname));
@@ -605,7 +610,6 @@ impl Dialogue {
     /// could be sent with.
     fn forget(&mut self) {
         self.transaction = None;
-        self.committing = None;
         self.verify = None;
         self.chunks = Chunks::None;
         self.chunk_bytes = 0;
@@ -627,10 +631,11 @@ impl Dialogue {
 
     /// Says a refusal, and logs it with everything that is known.
     fn reject(&mut self, refusal: &Refusal, turn: &mut Turn) {
-        let context = match self.committing.take() {
-            Some(context) => *context,
-            None => self.context(),
-        };
+        let context = self.context(self.envelope());
+        self.reject_in(context, refusal, turn);
+    }
+
+    fn reject_in(&mut self, context: Context, refusal: &Refusal, turn: &mut Turn) {
         let start = turn.replies.len();
         self.say(turn, format_args!("{refusal}"));
         let said = turn.replies[start..].trim_ascii_end();
@@ -639,8 +644,7 @@ impl Dialogue {
     }
 
     /// Who sends what to whom, for the log.
-    fn context(&self) -> Context {
-        let envelope = self.envelope();
+    fn context(&self, envelope: Option<&Envelope>) -> Context {
         let from = envelope.map(|it| {
             it.sender.as_ref().map_or_else(Box::default, |sender| sender.as_str().into())
         });
@@ -655,7 +659,7 @@ impl Dialogue {
                 Protocol::Esmtp => "ESMTP",
                 _ => "SMTP",
             },
-            helo: (!self.client.helo.is_empty()).then(|| self.client.helo.clone()),
+            helo: (!self.client.helo.is_empty()).then(|| Arc::clone(&self.client.helo)),
         }
     }
 

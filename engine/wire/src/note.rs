@@ -2,6 +2,7 @@
 //! of [`mail::log`].
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use mail::QueueId;
 use mail::log::{EndCause, Event, Peer, Policy};
@@ -48,7 +49,7 @@ pub struct Context {
     /// `SMTP` or `ESMTP`
     pub protocol: &'static str,
     /// `None` before HELO.
-    pub helo: Option<Box<str>>,
+    pub helo: Option<Arc<str>>,
 }
 
 impl Note {

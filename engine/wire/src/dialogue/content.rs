@@ -1,11 +1,13 @@
 //! DATA and BDAT: from the command to the queue's answer.
 
-use mail::{QueueId, Time};
+use std::rc::Rc;
+
+use mail::{Envelope, QueueId, Time};
 
 use super::{Chunks, Dialogue, END_OF_MESSAGE, Output, Question, Skip, State};
 use crate::command::Words;
 use crate::data::{LineEnds, Received};
-use crate::note::quoted;
+use crate::note::{Context, quoted};
 use crate::policy::BareNewline;
 use crate::reply::{Refusal, Turn, Verdict};
 use crate::tally::Verb;
@@ -70,17 +72,17 @@ impl Dialogue {
         turn: &mut Turn,
     ) -> Output {
         if let Err(refusal) = self.acceptable(size_bytes, received, turn) {
-            return self.message_refused(verb, &refusal, turn);
+            let context = self.context(self.envelope());
+            return self.message_refused(verb, context, &refusal, turn);
         }
-        // The envelope goes away; what a refusal by the queue says of it in the log stays.
-        self.committing = Some(Box::new(self.context()));
         let Some(transaction) = self.transaction.take() else {
             unreachable!("content is read within a transaction only")
         };
         let mut envelope = transaction.envelope;
-        envelope.arrival = arrival;
-        if envelope.smtputf8 {
-            envelope.client.protocol = mail::Protocol::Utf8Smtp;
+        let known = Rc::make_mut(&mut envelope);
+        known.arrival = arrival;
+        if known.smtputf8 {
+            known.client.protocol = mail::Protocol::Utf8Smtp;
         }
         self.state = State::Committing;
         Output::Commit(envelope)
@@ -114,12 +116,16 @@ impl Dialogue {
     pub(super) fn committed(
         &mut self,
         result: Result<QueueId, Refusal>,
+        envelope: &Envelope,
         turn: &mut Turn,
     ) -> Output {
         let verb = if self.in_chunks() { Verb::Bdat } else { Verb::Data };
         let id = match result {
             Ok(id) => id,
-            Err(refusal) => return self.message_refused(verb, &refusal, turn),
+            Err(refusal) => {
+                let context = self.context(Some(envelope));
+                return self.message_refused(verb, context, &refusal, turn);
+            }
         };
         // A client that gets a message through is forgiven.
         self.errors = 0;
@@ -134,8 +140,14 @@ impl Dialogue {
         self.succeed(verb, turn)
     }
 
-    fn message_refused(&mut self, verb: Verb, refusal: &Refusal, turn: &mut Turn) -> Output {
-        self.reject(refusal, turn);
+    fn message_refused(
+        &mut self,
+        verb: Verb,
+        context: Context,
+        refusal: &Refusal,
+        turn: &mut Turn,
+    ) -> Output {
+        self.reject_in(context, refusal, turn);
         self.forget();
         self.errors += 1;
         self.after(verb, turn)

@@ -1,5 +1,7 @@
 //! MAIL, RCPT and VRFY: addresses, parameters, and the questions about them.
 
+use std::rc::Rc;
+
 use mail::{Body, Envelope, Recipient, Time};
 
 use super::{Dialogue, Output, Question};
@@ -219,7 +221,8 @@ impl Dialogue {
             self.reject(refusal, turn);
         }
         let transaction = self.transaction.as_deref_mut();
-        let pending = transaction.and_then(|it| Some((it.pending.take()?, &mut it.envelope)));
+        let pending =
+            transaction.and_then(|it| Some((it.pending.take()?, Rc::make_mut(&mut it.envelope))));
         if refusal.is_some() {
             self.errors += 1;
             return self.after(Verb::Rcpt, turn);

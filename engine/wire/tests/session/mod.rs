@@ -144,7 +144,8 @@ impl Session {
                 // A second message takes a second MAIL.
                 self.accepted = 0;
                 assert!(self.dialogue.envelope().is_none());
-                self.step(Input::Committed(Ok(QueueId::from_u64(1))))
+                let result = Ok(QueueId::from_u64(1));
+                self.step(Input::Committed { result, envelope: &envelope })
             }
             Output::Close => {
                 self.open = false;

@@ -242,7 +242,9 @@ impl Session {
             }
             Output::Commit(envelope) => {
                 let result = self.commit(&envelope);
-                self.step(|dialogue, turn| dialogue.step(Input::Committed(result), turn));
+                self.step(|dialogue, turn| {
+                    dialogue.step(Input::Committed { result, envelope: &envelope }, turn)
+                });
                 true
             }
             Output::Close => {
