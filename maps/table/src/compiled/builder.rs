@@ -40,6 +40,10 @@ pub struct Builder {
     duplicates: Duplicates,
     seed: u64,
     entries: Collection,
+    /// From when the table is locked.
+    file: Option<Replacement>,
+    /// Keys of the table before may be in any case.
+    keeps_unfolded: bool,
 }
 
 /// What was built.
@@ -102,6 +106,8 @@ impl Builder {
             duplicates: Duplicates::KeepFirst,
             seed,
             entries: Collection::new(seed),
+            file: None,
+            keeps_unfolded: false,
         }
     }
 
@@ -131,11 +137,23 @@ impl Builder {
         &self.path
     }
 
+    /// Waits until nobody else makes this table, and from now on lets nobody else. Whoever reads the
+    /// source after this makes the table of the latest source; otherwise [`Builder::finish`] locks it.
+    pub fn lock(&mut self) -> Result<(), FileError> {
+        if self.file.is_none() {
+            self.file = Some(Replacement::create(&self.path, self.mode)?);
+        }
+        Ok(())
+    }
+
     /// Begins with what the table has already: `postmap -i`, `postmap -d`. Its entries count as lines 0.
-    /// All but these keys, which are folded where the table's are; returns how many were left out.
+    /// All but these keys, which are folded unless keys are kept as they are; returns how many were left
+    /// out. Locks the table, so that of two that add to it neither loses what the other added.
     pub fn keep_existing(&mut self, except: &[&str]) -> Result<u64, FileError> {
+        self.lock()?;
         let except: HashSet<Vec<u8>> = except.iter().map(|key| self.key(key).into()).collect();
         let stored = Stored::open(self.format, &self.path)?;
+        self.keeps_unfolded = !stored.is_folded();
         let mut left_out = 0;
         for entry in stored.entries() {
             let (key, value) = entry?;
@@ -169,10 +187,14 @@ impl Builder {
     }
 
     /// Writes the file, makes it durable, and puts it in the old one's place.
-    pub fn finish(self) -> Result<Built, FileError> {
+    pub fn finish(mut self) -> Result<Built, FileError> {
         let mut built = Built::default();
-        let mut file = Replacement::create(&self.path, self.mode)?;
-        let mut out = native::Writer::begin(&mut file, self.seed, self.folds, self.entries.len());
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => Replacement::create(&self.path, self.mode)?,
+        };
+        let folded = self.folds && !self.keeps_unfolded;
+        let mut out = native::Writer::begin(&mut file, self.seed, folded, self.entries.len());
         let mut kept = 0;
         let stopped = self.entries.drain(
             self.duplicates,

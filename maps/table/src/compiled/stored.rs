@@ -32,6 +32,11 @@ impl Stored {
         }
     }
 
+    /// True where all keys are known to be in lower case.
+    pub fn is_folded(&self) -> bool {
+        self.table.is_folded()
+    }
+
     /// The value of a key as it is in the file: nothing is folded.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, FileError> {
         self.table.get(key).map_err(|damage| self.damaged(damage))

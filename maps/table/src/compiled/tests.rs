@@ -132,6 +132,41 @@ fn entries_are_added_to_replaced_in_and_taken_out_of_a_table_that_is_there() {
 }
 
 #[test]
+fn of_many_that_add_to_a_table_at_once_none_loses_what_another_added() {
+    let directory = Directory::new();
+    directory.build(&[]);
+    std::thread::scope(|scope| {
+        for adder in ["a", "b", "c", "d"] {
+            let directory = &directory;
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let mut builder = Builder::new(Format::Native, directory.source());
+                    builder.keep_existing(&[]).unwrap();
+                    builder.add(&format!("{adder}{n}"), "x", 1).unwrap();
+                    builder.finish().unwrap();
+                }
+            });
+        }
+    });
+    let path = Format::Native.path(directory.source());
+    assert_eq!(Stored::open(Format::Native, &path).unwrap().entries().count(), 40);
+}
+
+#[test]
+fn keys_that_were_not_folded_are_still_found_after_a_change() {
+    let directory = Directory::new();
+    let mut builder = Builder::new(Format::Native, directory.source()).without_folding();
+    add(&mut builder, &[("Upper", "1"), ("other", "2")]);
+    builder.finish().unwrap();
+    let mut builder = Builder::new(Format::Native, directory.source());
+    assert_eq!(builder.keep_existing(&["OTHER", "UPPER"]).unwrap(), 1);
+    builder.finish().unwrap();
+    let table = directory.table();
+    assert_eq!(found(&table, "Upper").as_deref(), Some("1"));
+    assert_eq!(found(&table, "other"), None);
+}
+
+#[test]
 fn many_entries_are_all_found_again() {
     let directory = Directory::new();
     let count = 5000;
