@@ -160,6 +160,10 @@ impl Lookup for Proxy {
     fn whole_keys_only(&self) -> bool {
         self.0.whole_keys_only()
     }
+
+    fn entries(&self) -> Option<Vec<(Box<str>, Value)>> {
+        self.0.entries()
+    }
 }
 
 /// One of the values, by chance, whatever the key (postfix `src/util/dict_random.c`).

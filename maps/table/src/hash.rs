@@ -37,4 +37,10 @@ impl Lookup for HashTable {
         };
         answer.into()
     }
+
+    fn entries(&self) -> Option<Vec<(Box<str>, Value)>> {
+        let mut entries: Vec<_> = self.0.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Some(entries)
+    }
 }

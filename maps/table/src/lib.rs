@@ -38,7 +38,7 @@ pub use answer::{Answer, Later, Note, Response, Trouble, Value};
 pub use catalog::{Catalog, Manner, Reopened, Replaced, Source, Taken};
 pub use files::{Disk, FILE_BYTES_MAX, Files, Memory};
 pub use format::Format;
-pub use maps::MapList;
+pub use maps::{MapList, Step};
 pub use matching::{FILE_DEPTH_MAX, MatchList, Matched, Parents};
 pub use network::{Network, NetworkError};
 pub use order::{Form, Keys, split_extension};

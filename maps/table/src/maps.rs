@@ -43,7 +43,7 @@ impl MapList {
 
     /// Looks up one whole key.
     pub async fn lookup(&self, key: &str) -> Answer {
-        self.settled(async || self.ask(key, true).await).await
+        self.settled(async || self.ask(key, true, &mut |_| {}).await).await
     }
 
     /// Looks an address up by the keys of an order, see [`crate::order`].
@@ -56,19 +56,24 @@ impl MapList {
 
     /// Looks up keys until one is found.
     pub async fn find_keys(&self, keys: Keys<'_>) -> Answer {
-        self.settled(async || {
-            let mut keys = keys.clone();
-            let mut whole = true;
-            while let Some(key) = keys.next() {
-                match self.ask(key, whole).await {
-                    Answer::NotFound => {}
-                    answer => return answer,
-                }
-                whole = false;
+        self.settled(async || self.search(keys.clone(), |_| {}).await).await
+    }
+
+    /// The same search, once, and `see` is told of each step.
+    pub async fn explain(&self, keys: Keys<'_>, see: impl FnMut(Step<'_>)) -> Answer {
+        self.search(keys, see).await
+    }
+
+    async fn search(&self, mut keys: Keys<'_>, mut see: impl FnMut(Step<'_>)) -> Answer {
+        let mut whole = true;
+        while let Some(key) = keys.next() {
+            match self.ask(key, whole, &mut see).await {
+                Answer::NotFound => {}
+                answer => return answer,
             }
-            Answer::NotFound
-        })
-        .await
+            whole = false;
+        }
+        Answer::NotFound
     }
 
     /// Makes a search, again where it found nothing and tables were replaced on the way: the old ones may
@@ -88,18 +93,32 @@ impl MapList {
         self.tables.iter().map(Table::turn).fold(0, u64::wrapping_add)
     }
 
-    async fn ask(&self, key: &str, whole: bool) -> Answer {
+    async fn ask(&self, key: &str, whole: bool, see: &mut impl FnMut(Step<'_>)) -> Answer {
         for table in &self.tables {
             if !whole && table.whole_keys_only() {
+                see(Step { key, table, answer: None });
                 continue;
             }
-            match table.lookup(key).answer().await {
+            let answer = table.lookup(key).answer().await;
+            see(Step { key, table, answer: Some(&answer) });
+            match answer {
                 Answer::NotFound => {}
                 answer => return answer,
             }
         }
         Answer::NotFound
     }
+}
+
+/// One question of a search.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// What was asked for.
+    pub key: &'a str,
+    /// Which table was asked.
+    pub table: &'a Table,
+    /// What it said; `None` where it was not asked, since it is never asked for parts of an address.
+    pub answer: Option<&'a Answer>,
 }
 
 #[cfg(test)]
@@ -120,6 +139,24 @@ mod tests {
         assert_eq!(find(maps, "other@example.com"), Answer::Found("domain".into()));
         assert_eq!(find(maps, "user@example.org"), Answer::NotFound);
         assert_eq!(find("", "user@example.org"), Answer::NotFound);
+    }
+
+    #[test]
+    fn a_search_can_be_watched() {
+        let maps = "inline:{@example.com=domain} static:all cidr:{{192.0.2.1 x}}";
+        let maps = MapList::open(maps, &Tables::new(&Memory::default()));
+        let mut steps = Vec::new();
+        let answer = block_on(maps.explain(Keys::new(VIRTUAL, "u+x@example.com", "+"), |step| {
+            steps.push(format!("{} {} {:?}", step.key, step.table.name(), step.answer));
+        }));
+        assert_eq!(answer, Answer::Found("all".into()));
+        assert_eq!(
+            steps,
+            [
+                "u+x@example.com inline:{@example.com=domain} Some(NotFound)",
+                "u+x@example.com static:all Some(Found(\"all\"))",
+            ]
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use crate::constant::Broken;
 use crate::list_file::ListFile;
 use crate::types::TYPES;
-use crate::{Files, Nature, Note, Opening, Response, Trouble, Type};
+use crate::{Files, Nature, Note, Opening, Response, Trouble, Type, Value};
 
 /// How deep tables may be made of tables.
 pub const NESTING_DEPTH_MAX: usize = 16;
@@ -25,6 +25,11 @@ pub trait Lookup: Send + Sync + fmt::Debug {
     /// match the whole and each part of it.
     fn whole_keys_only(&self) -> bool {
         false
+    }
+
+    /// Every entry, by key, where the table holds them in memory: `postmap -s`.
+    fn entries(&self) -> Option<Vec<(Box<str>, Value)>> {
+        None
     }
 
     /// How often the tables that this one is made of have been replaced: the sum of their
@@ -201,6 +206,11 @@ impl Table {
         self.0.current.load().lookup.lookup(key)
     }
 
+    /// See [`Lookup::entries`].
+    pub fn entries(&self) -> Option<Vec<(Box<str>, Value)>> {
+        self.0.current.load().lookup.entries()
+    }
+
     /// See [`Lookup::whole_keys_only`].
     pub fn whole_keys_only(&self) -> bool {
         self.0.current.load().lookup.whole_keys_only()
@@ -328,10 +338,10 @@ mod tests {
         assert_eq!(
             notes,
             [
-                "/t:2: expected \"key value\"; this line is ignored",
-                "/t:3: a quote without its pair; this line is ignored",
-                "/t:4: \"a\" was defined above; this second entry is ignored",
-                "/t:5: \"d:\" ends in a colon; is this an alias file?",
+                "/t:2: expected format: key whitespace value -- ignoring this line",
+                "/t:3: unbalanced '\"' -- ignoring this line",
+                "/t:4: duplicate entry: \"a\"",
+                "/t:5: record is in \"key: value\" format; is this an alias file?",
             ]
         );
         assert_eq!(found(&table, "a").as_deref(), Some("1"));

@@ -2,8 +2,8 @@
 //!
 //! `key white-space value` on each logical line; quotes and backslashes protect white space in the key,
 //! which stays in its quoted form. A line that is no entry is left out and noted, the first of two
-//! equal keys counts, as in postfix `src/util/dict_thash.c` and postmap. A file that is no text at all
-//! is refused whole.
+//! equal keys counts; rules and words are those of postfix `src/util/dict_thash.c`, and so of postmap. A
+//! file that is no text at all is refused whole.
 
 use cf::{LineError, Lines, Position};
 
@@ -25,48 +25,22 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Box<dyn Lookup>, String> {
                 return Err(format!("{file}:{line}: this line {why}; is this a text file?"));
             }
             Err((line, why)) => {
-                note(line, format!("this line {why}; ignored"));
+                note(line, format!("this line {why} -- ignoring this line"));
                 continue;
             }
         };
-        match entry(&line.text) {
-            Err(why) => note(line.line, format!("{why}; this line is ignored")),
+        match cf::split_entry(&line.text) {
+            Err(why) => note(line.line, format!("{why} -- ignoring this line")),
             Ok((key, value)) => {
                 if key.ends_with(':') {
-                    note(line.line, format!("\"{key}\" ends in a colon; is this an alias file?"));
+                    let why = "record is in \"key: value\" format; is this an alias file?";
+                    note(line.line, why.to_owned());
                 }
                 if !table.insert(key, value) {
-                    note(
-                        line.line,
-                        format!("\"{key}\" was defined above; this second entry is ignored"),
-                    );
+                    note(line.line, format!("duplicate entry: \"{key}\""));
                 }
             }
         }
     }
     Ok(Box::new(table))
-}
-
-fn entry(line: &str) -> Result<(&str, &str), &'static str> {
-    let mut in_quotes = false;
-    let mut escaped = false;
-    let end = line.find(|c: char| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => in_quotes = !in_quotes,
-            _ if c.is_ascii_whitespace() => return !in_quotes,
-            _ => {}
-        }
-        false
-    });
-    if in_quotes && end.is_none() {
-        return Err("a quote without its pair");
-    }
-    let (key, value) = line.split_at(end.unwrap_or(line.len()));
-    let value = value.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
-    if key.is_empty() || value.is_empty() {
-        return Err("expected \"key value\"");
-    }
-    Ok((key, value))
 }
