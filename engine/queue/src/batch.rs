@@ -19,6 +19,7 @@ use crate::codec::{self, ALIGN, HEADER_BYTES, Kind, record_bytes};
 use crate::disk::{Buf, Disk};
 use crate::entry::{Entry, HAS_DELIVERED_TO, HELD, Stored};
 use crate::error::Refusal;
+use crate::reading::Reading;
 use crate::segment::PAGE;
 
 /// The batch that records are being added to.
@@ -192,6 +193,7 @@ impl<'a, D: Disk> Sink<'a, D> {
 pub(crate) struct Progress {
     outcome: Cell<Option<Result<Written, Refusal>>>,
     memory: RefCell<Option<Weak<dyn Any>>>,
+    reading: RefCell<Option<Reading>>,
     wakers: RefCell<Vec<Waker>>,
 }
 
@@ -205,9 +207,25 @@ pub(crate) struct Written {
 }
 
 impl Progress {
-    pub(crate) fn finish(&self, outcome: Result<Written, Refusal>, memory: Option<Weak<dyn Any>>) {
-        self.outcome.set(Some(outcome));
+    /// The batch is durable: it lies there, and still in this memory.
+    pub(crate) fn succeed(
+        &self,
+        written: Written,
+        memory: Option<Weak<dyn Any>>,
+        reading: Option<Reading>,
+    ) {
         *self.memory.borrow_mut() = memory;
+        *self.reading.borrow_mut() = reading;
+        self.end(Ok(written));
+    }
+
+    /// Nothing is known to be durable of it.
+    pub(crate) fn fail(&self, refusal: Refusal) {
+        self.end(Err(refusal));
+    }
+
+    fn end(&self, outcome: Result<Written, Refusal>) {
+        self.outcome.set(Some(outcome));
         for waker in self.wakers.take() {
             waker.wake();
         }
@@ -248,7 +266,8 @@ impl Future for Commit {
         self.progress.poll(context).map(|outcome| {
             let written = outcome?;
             let memory = self.progress.memory.borrow().clone();
-            Ok(Committed { id: self.id, place: Place::new(self.stored, written, memory) })
+            let reading = self.progress.reading.borrow().clone();
+            Ok(Committed { id: self.id, place: Place::new(self.stored, written, memory, reading) })
         })
     }
 }
@@ -270,16 +289,24 @@ impl Future for Settled {
 
 /// Where a message's content lies: in shared memory as long as there is room for it and it was not tried
 /// yet, and in any case on disk.
+///
+/// Until it is dropped it stays readable, though the message be moved or deleted.
 #[derive(Clone, Debug)]
 pub struct Place {
     memory: Option<(Weak<dyn Any>, u64)>,
     disk: Content,
+    reading: Option<Reading>,
 }
 
 impl Place {
-    fn new(stored: Stored, written: Written, memory: Option<Weak<dyn Any>>) -> Self {
+    fn new(
+        stored: Stored,
+        written: Written,
+        memory: Option<Weak<dyn Any>>,
+        reading: Option<Reading>,
+    ) -> Self {
         match stored {
-            Stored::File { len, .. } => Self { memory: None, disk: Content::File { len } },
+            Stored::File { len, .. } => Self::on_disk(Content::File { len }, None),
             // In a batch, the offset counts from its start.
             Stored::Inline { offset, len } => Self {
                 memory: memory.map(|memory| (memory, written.arena_offset + u64::from(offset))),
@@ -289,20 +316,25 @@ impl Place {
                     offset: u64::from(written.offset + offset),
                     len,
                 },
+                reading,
             },
         }
     }
 
-    pub(crate) fn in_memory(memory: Weak<dyn Any>, offset: u64, disk: Content) -> Self {
-        Self { memory: Some((memory, offset)), disk }
+    pub(crate) fn in_memory(
+        memory: (Weak<dyn Any>, u64),
+        disk: Content,
+        reading: Option<Reading>,
+    ) -> Self {
+        Self { memory: Some(memory), disk, reading }
     }
 
-    pub(crate) fn on_disk(disk: Content) -> Self {
-        Self { memory: None, disk }
+    pub(crate) fn on_disk(disk: Content, reading: Option<Reading>) -> Self {
+        Self { memory: None, disk, reading }
     }
 
-    /// The place to name in a job that is sent now. The memory stays as it is until the lease is dropped,
-    /// so keep it until the outcome is there.
+    /// The place to name in a job that is sent now. What lies there stays as it is until the lease is
+    /// dropped, so keep it until the outcome is there.
     pub fn lease(&self) -> Lease {
         if let Some((memory, offset)) = &self.memory
             && let Some(memory) = memory.upgrade()
@@ -311,9 +343,10 @@ impl Place {
             return Lease {
                 content: Content::Arena { offset: *offset, len },
                 _memory: Some(memory),
+                _reading: None,
             };
         }
-        Lease { content: self.disk, _memory: None }
+        Lease { content: self.disk, _memory: None, _reading: self.reading.clone() }
     }
 
     /// Where it lies on disk.
@@ -328,4 +361,5 @@ pub struct Lease {
     /// For the job.
     pub content: Content,
     _memory: Option<Rc<dyn Any>>,
+    _reading: Option<Reading>,
 }

@@ -41,7 +41,8 @@ impl<D: Disk> Inner<D> {
                 Ok(durable) => {
                     let written = durable.written;
                     let (memory, files) = self.take_in(durable);
-                    progress.finish(Ok(written), memory.as_ref().map(Rc::downgrade));
+                    let reading = self.core.borrow().space.read(written.slot);
+                    progress.succeed(written, memory.as_ref().map(Rc::downgrade), reading);
                     self.upkeep.notify_one();
                     for id in files {
                         // What cannot be removed now is removed at the next start.
@@ -49,7 +50,7 @@ impl<D: Disk> Inner<D> {
                     }
                 }
                 Err(refusal) => {
-                    progress.finish(Err(refusal), None);
+                    progress.fail(refusal);
                     self.fail(refusal);
                     return;
                 }
@@ -65,7 +66,7 @@ impl<D: Disk> Inner<D> {
         let open = core.open.take();
         drop(core);
         for batch in waiting.into_iter().chain(open) {
-            batch.progress.finish(Err(refusal), None);
+            batch.progress.fail(refusal);
         }
         self.upkeep.notify_one();
         self.spare.notify_waiters();
@@ -211,11 +212,10 @@ impl<D: Disk> Inner<D> {
                     break next;
                 }
             }
+            self.give_up_for_want_of_a_segment()?;
             self.spare_wanted.notify_one();
             ready.await;
-            if self.core.borrow().ended == Some(Refusal::Failed) {
-                return Err(Refusal::Failed);
-            }
+            self.give_up_for_want_of_a_segment()?;
         };
         // The page kept back is busy where a segment is being marked free at this moment.
         while let Err(refusal) = self.write_head(&file, &head).await {
@@ -228,6 +228,17 @@ impl<D: Disk> Inner<D> {
         // The next one is made while this one fills.
         self.spare_wanted.notify_one();
         Ok(())
+    }
+
+    /// While the slice is open, a batch waits until the disk is not full any more. Closing must end: what
+    /// then has no segment was never acknowledged.
+    fn give_up_for_want_of_a_segment(&self) -> Result<(), Refusal> {
+        let core = self.core.borrow();
+        match core.ended {
+            Some(Refusal::Failed) => Err(Refusal::Failed),
+            Some(_) if core.disk_full && core.space.spares.is_empty() => Err(Refusal::Closed),
+            _ => Ok(()),
+        }
     }
 
     /// Closes the current segment with a list of what is in it. It is a help and no more: without memory
@@ -336,9 +347,6 @@ impl<D: Disk> Core<D> {
         };
         self.space.count_out(&before);
         self.space.count_in(copy);
-        if self.store.is_active(copy.id) {
-            self.space.note_reading(copy.id, before.slot);
-        }
         let entry = Box::new(self.store.relocate(copy).ok().flatten()?.clone());
         let changed = before.last_seq > copied_seq;
         changed.then_some((copy.id, copy.home_seq, Change::Snapshot { entry }))
@@ -348,7 +356,6 @@ impl<D: Disk> Core<D> {
     fn gone(&mut self, id: QueueId) -> Option<QueueId> {
         let entry = self.store.finished(id)?.clone();
         self.space.count_out(&entry);
-        self.space.reading_ended(id);
         self.fresh.remove(&id);
         matches!(entry.stored, Stored::File { .. }).then_some(id)
     }

@@ -26,6 +26,7 @@ mod large;
 mod options;
 mod read;
 mod reader;
+mod reading;
 mod recovery;
 mod ring_disk;
 mod segment;

@@ -33,17 +33,20 @@ impl<D: Disk> Slice<D> {
     pub async fn load(&self, id: QueueId) -> Result<Message, SliceError> {
         let inner = &*self.0;
         let (entry, place, from_earlier_run) = loop {
-            let (entry, memory, from_earlier_run) = {
+            let (entry, memory, reading, from_earlier_run) = {
                 let core = inner.core.borrow();
                 let entry = core.store.get(id)?.ok_or(SliceError::NoMessage(id))?;
-                (entry, core.fresh.get(&id).cloned(), Some(id) <= core.earlier_id)
+                let (memory, reading) = (core.fresh.get(&id).cloned(), core.space.read(entry.slot));
+                (entry, memory, reading, Some(id) <= core.earlier_id)
             };
             let content = entry.content(inner.options.slice);
             let place = match memory {
                 // What was just written is checked by nobody: it is still what it was.
-                Some((memory, offset)) => Place::in_memory(Rc::downgrade(&memory), offset, content),
+                Some((memory, offset)) => {
+                    Place::in_memory((Rc::downgrade(&memory), offset), content, reading)
+                }
                 None if self.check(&entry).await? == Checked::Moved => continue,
-                None => Place::on_disk(content),
+                None => Place::on_disk(content, reading),
             };
             break (entry, place, from_earlier_run);
         };

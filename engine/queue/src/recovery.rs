@@ -419,6 +419,7 @@ impl<D: Disk> Recovery<D> {
         self.flush()?;
         self.store.mark_open(&self.options.boot_id, self.slice_number)?;
         let is_new = self.space.slots.is_empty();
+        let upkeep = Rc::clone(&self.space.upkeep);
         let core = Core {
             ended: None,
             closed: false,
@@ -448,7 +449,7 @@ impl<D: Disk> Recovery<D> {
             options: self.options,
             core: RefCell::new(core),
             work: Notify::new(),
-            upkeep: Notify::new(),
+            upkeep,
             spare: Notify::new(),
             spare_wanted: Notify::new(),
             closed: Notify::new(),

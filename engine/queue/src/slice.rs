@@ -47,7 +47,7 @@ pub(crate) struct Inner<D: Disk> {
     /// Something was recorded, or a transaction ended: the committer looks again.
     pub(crate) work: Notify,
     /// Something was committed or finished, or space is wanted: upkeep looks again.
-    pub(crate) upkeep: Notify,
+    pub(crate) upkeep: Rc<Notify>,
     /// A spare segment is there, or the slice failed.
     pub(crate) spare: Notify,
     /// A spare segment is wanted, or the slice ended.
@@ -284,12 +284,7 @@ impl<D: Disk> Slice<D> {
 
     /// The scheduler lets go of a message: all its recipients had their turn, or there is no room for it.
     pub fn put_back(&self, id: QueueId) -> Result<(), SliceError> {
-        let mut core = self.0.core.borrow_mut();
-        core.store.put_back(id)?;
-        if core.space.reading_ended(id) {
-            self.0.upkeep.notify_one();
-        }
-        Ok(())
+        Ok(self.0.core.borrow_mut().store.put_back(id)?)
     }
 
     /// Records what became of one recipient. `retry` is when to try again, should it be deferred.
@@ -513,6 +508,11 @@ impl<D: Disk> Core<D> {
             + options.reserve_bytes()
             + spares * (waste + HEAD_BYTES as u64);
         if self.space.room() < wanted && self.disk_full { Err(Refusal::NoSpace) } else { Ok(()) }
+    }
+
+    /// Nothing is left to be written.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.open.is_none() && self.sealed.is_empty() && self.writing.is_none()
     }
 
     pub(crate) fn take_seq(&mut self) -> u64 {

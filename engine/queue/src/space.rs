@@ -5,19 +5,21 @@
 //! forgotten while the message itself can still be read, a rebuilt index would have it delivered
 //! again. So each segment names the segments that it *needs* to be gone before it.
 //!
-//! Nor is a segment free while the scheduler may have a message read there that was copied elsewhere since:
-//! used again, its bytes would be those of another message.
+//! Nor is a segment free while somebody may read a message there, whatever became of the message meanwhile:
+//! see [`crate::reading`].
 //!
 //! Its row in the index: stamp u32, size u64, end u32, first and last sequence number u64, live messages
 //! u32, their bytes u64, then the first sequence numbers of the segments it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use hashbrown::HashMap;
 use mail::QueueId;
+use tokio::sync::Notify;
 
 use crate::entry::Entry;
 use crate::fields::{Fields, Malformed, put_u32, put_u64};
+use crate::reading::{Readers, Reading};
 use crate::segment::{HEAD_BYTES, Head, Use};
 
 /// One segment.
@@ -31,6 +33,7 @@ pub(crate) struct Slot<F> {
     /// What the index knows to live here.
     indexed: Count,
     needs: BTreeSet<u64>,
+    readers: Readers,
     /// Messages and where they start, for the footer of the current segment.
     pub(crate) messages: Vec<(QueueId, u32)>,
     dirty: bool,
@@ -66,6 +69,7 @@ impl<F> Slot<F> {
             live: Count::default(),
             indexed: Count::default(),
             needs: BTreeSet::new(),
+            readers: Readers::default(),
             messages: Vec::new(),
             dirty: true,
         }
@@ -130,11 +134,11 @@ pub(crate) struct Space<F> {
     /// No longer to be touched: its head could not be read or written.
     pub(crate) unusable: BTreeSet<u32>,
     left_alone: BTreeSet<u32>,
-    /// Messages that the scheduler has, and the segments they were copied out of meanwhile.
-    read_at: HashMap<QueueId, Vec<u32>>,
     /// The highest number that a segment has had. None is given twice, though its segment be removed: the
     /// delivery agent keeps descriptors by number.
     last_number: u32,
+    /// Something changed that space may be made by.
+    pub(crate) upkeep: Rc<Notify>,
 }
 
 impl<F> Space<F> {
@@ -146,8 +150,8 @@ impl<F> Space<F> {
             current: None,
             unusable: BTreeSet::new(),
             left_alone: BTreeSet::new(),
-            read_at: HashMap::new(),
             last_number: 0,
+            upkeep: Rc::new(Notify::new()),
         }
     }
 
@@ -234,18 +238,9 @@ impl<F> Space<F> {
         self.slots.remove(&number)
     }
 
-    /// A message was copied out of a segment while the scheduler has it, and may still be read there.
-    pub(crate) fn note_reading(&mut self, id: QueueId, number: u32) {
-        self.read_at.entry(id).or_default().push(number);
-    }
-
-    /// The scheduler no longer has a message. True: a segment may have waited for that.
-    pub(crate) fn reading_ended(&mut self, id: QueueId) -> bool {
-        self.read_at.remove(&id).is_some()
-    }
-
-    fn is_read(&self, number: u32) -> bool {
-        self.read_at.values().flatten().any(|read| *read == number)
+    /// Somebody is told of a place in this segment.
+    pub(crate) fn read(&self, number: u32) -> Option<Reading> {
+        self.slots.get(&number).map(|slot| slot.readers.begin(&self.upkeep))
     }
 
     /// Numbers of the segments in use, oldest first.
@@ -372,7 +367,7 @@ impl<F> Space<F> {
                         && slot.indexed.messages == 0
                         && slot.last_seq <= applied_seq
                         && !slot.needs.iter().any(|need| self.is_used(*need))
-                        && !self.is_read(*number)
+                        && !slot.readers.any()
                 })
         })
     }
@@ -381,14 +376,13 @@ impl<F> Space<F> {
     /// segments take more than twice the room that the messages in them need.
     pub(crate) fn mostly_dead(&self) -> Option<u32> {
         // Those that were copied already, and only wait for their readers, would be counted twice.
-        let read: BTreeSet<u32> = self.read_at.values().flatten().copied().collect();
-        let closed = || {
-            self.in_use().filter(|number| Some(*number) != self.current && !read.contains(number))
-        };
-        let slots = || closed().filter_map(|number| self.slots.get(&number));
+        let waits = |slot: &&Slot<F>| slot.live.messages == 0 && slot.readers.any();
+        let closed = || self.in_use().filter(|number| Some(*number) != self.current);
+        let slots =
+            || closed().filter_map(|number| self.slots.get(&number)).filter(|slot| !waits(slot));
         let used: u64 = slots().map(|slot| slot.head.bytes).sum();
         let live: u64 = slots().map(|slot| slot.live.bytes).sum();
-        if closed().count() < SEGMENTS_WORTH_COPYING || used < 2 * live {
+        if slots().count() < SEGMENTS_WORTH_COPYING || used < 2 * live {
             return None;
         }
         slots()

@@ -216,11 +216,6 @@ impl Store {
         Ok(stored.first().map(|&(time, _)| time).into_iter().chain(parked).min())
     }
 
-    /// Whether the scheduler has this message.
-    pub(crate) fn is_active(&self, id: QueueId) -> bool {
-        self.active.contains(&id)
-    }
-
     /// The scheduler lets go of a message that is not finished.
     pub(crate) fn put_back(&mut self, id: QueueId) -> Result<(), IndexError> {
         if !self.active.remove(&id) {

@@ -49,6 +49,9 @@ impl<D: Disk> Driver<D> {
 impl<D: Disk> Slice<D> {
     /// Accepts nothing more; what was recorded is still written, and the index is left in a state that the
     /// next start can believe. Resolves when that is done; the [`Driver`] must be running.
+    ///
+    /// It does not wait for a full disk to heal. What finds no room is refused, as it was never
+    /// acknowledged, and outcomes among it are found out again by the next attempt.
     pub async fn close(&self) {
         let inner = &*self.0;
         {
@@ -73,9 +76,7 @@ impl<D: Disk> Inner<D> {
         loop {
             let (ended, pending, drained) = {
                 let core = self.core.borrow();
-                let drained =
-                    core.open.is_none() && core.sealed.is_empty() && core.writing.is_none();
-                (core.ended, core.store.pending_count(), drained)
+                (core.ended, core.store.pending_count(), core.is_drained())
             };
             match ended {
                 Some(Refusal::Closed) if drained => break self.finish().await,
@@ -233,11 +234,13 @@ impl<D: Disk> Inner<D> {
     async fn keep_spare(&self) {
         loop {
             let wanted_again = self.spare_wanted.notified();
-            let (ended, wanted) = {
+            let (closed, wanted) = {
                 let core = self.core.borrow();
-                (core.ended.is_some(), core.space.spares.is_empty())
+                // A slice that is being closed needs one only for what is still to be written.
+                let used = core.ended.is_none() || !core.is_drained();
+                (core.closed, used && core.space.spares.is_empty())
             };
-            if ended && (!wanted || self.core.borrow().closed) {
+            if closed {
                 return;
             }
             if !wanted {
@@ -247,7 +250,15 @@ impl<D: Disk> Inner<D> {
             match self.make_spare(self.options.segment_bytes).await {
                 Ok(()) => self.core.borrow_mut().disk_full = false,
                 Err(_) => {
-                    self.core.borrow_mut().disk_full = true;
+                    let ended = {
+                        let mut core = self.core.borrow_mut();
+                        core.disk_full = true;
+                        core.ended.is_some()
+                    };
+                    if ended {
+                        // The committer need not wait for it any more.
+                        self.spare.notify_waiters();
+                    }
                     let _ = timeout(DISK_FULL_RETRY, wanted_again).await;
                 }
             }

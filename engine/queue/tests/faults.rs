@@ -174,6 +174,46 @@ fn a_full_disk_refuses_new_mail_finishes_the_old_and_heals() {
 }
 
 #[test]
+fn closing_on_a_full_disk_ends_and_refuses_what_has_no_room() {
+    // Full before the slice knows, and known to be full.
+    for known in [false, true] {
+        run(async {
+            let (disk, index) = (SimDisk::new(), scratch());
+            let life = start(&disk, index.path(), 0).await;
+            let first = accept(&life.slice, b"first\n").await;
+            disk.state.borrow_mut().full = true;
+            // A first segment is in use, and at most one spare: this is more than they hold.
+            let appended = (0..60).map_while(|_| append(&life.slice, &[b'x'; 3000]).ok());
+            let waiting: Vec<(QueueId, Commit)> = appended.collect();
+            assert!(waiting.len() > 40, "only {} were taken", waiting.len());
+            if known {
+                settle().await;
+                assert_eq!(life.slice.accepting(), Err(Refusal::NoSpace));
+            }
+            let slice = life.slice.clone();
+            let closed = tokio::time::timeout(std::time::Duration::from_secs(5), slice.close());
+            assert!(closed.await.is_ok(), "it waits for the disk");
+            life.driver.await.unwrap();
+            drop((slice, life.slice));
+            let mut kept = vec![first];
+            for (id, commit) in waiting {
+                match commit.await {
+                    Ok(_) => kept.push(id),
+                    Err(refusal) => assert_eq!(refusal, Refusal::Closed),
+                }
+            }
+            assert!(kept.len() < 50, "all of it had room");
+
+            disk.state.borrow_mut().full = false;
+            let life = start(&disk.after_kill(), index.path(), 0).await;
+            let due = life.slice.due(NOW, 99).unwrap();
+            assert_eq!(due.into_iter().map(|(_, id)| id).collect::<Vec<_>>(), kept);
+            assert_eq!(life.report.damages, []);
+        });
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_large_content_with_the_reason() {
     run(async {
         let (disk, index) = (SimDisk::new(), scratch());

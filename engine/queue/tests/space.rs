@@ -199,7 +199,8 @@ fn a_message_can_be_read_where_it_lay_when_it_was_given_out_although_it_was_copi
         let (slice, driver, _) = open(&disk, options(index.path().to_owned(), 0)).await;
         let driver = tokio::task::spawn_local(driver.run());
         let slow = accept(&slice, &[b's'; 3000]).await;
-        let given_out = slice.load(slow).await.unwrap().place.on_disk_content();
+        let place = slice.load(slow).await.unwrap().place;
+        let given_out = place.on_disk_content();
         // Of ten messages nine are delivered: soon all segments are mostly dead.
         let work = async || {
             for number in 0..300 {
@@ -219,10 +220,53 @@ fn a_message_can_be_read_where_it_lay_when_it_was_given_out_although_it_was_copi
 
         // It failed for now: the next attempt is told the new place, and the old one can go.
         slice.put_back(slow).unwrap();
+        drop(place);
         work().await;
         let read = disk.read_file("segment-00000001");
         let old_place = read.is_some_and(|bytes| bytes.windows(3000).any(|at| at == [b's'; 3000]));
         assert!(!old_place, "the old segment is kept for ever");
+        driver.abort();
+        let _ = driver.await;
+    });
+}
+
+#[test]
+fn a_message_that_is_deleted_while_it_is_being_delivered_stays_readable_until_the_outcome() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let (slice, driver, _) = open(&disk, options(index.path().to_owned(), 0)).await;
+        let driver = tokio::task::spawn_local(driver.run());
+        let mut lives = Vec::new();
+        for by_outcome in [false, true] {
+            let id = accept(&slice, &[b'd'; 3000]).await;
+            // Its first attempt takes it out of memory.
+            let retry = NOW.after(Duration::from_secs(1));
+            slice.outcome(id, 0, &Outcome::new(0, Status(4, 2, 0), "busy"), NOW, retry).unwrap();
+            let lease = slice.load(id).await.unwrap().place.lease();
+            match by_outcome {
+                false => slice.delete(id, queue::Reason::Deleted).unwrap(),
+                true => drop(slice.outcome(id, 0, &delivered(), NOW, NOW).unwrap()),
+            }
+            lives.push((id, lease));
+        }
+        let work = async || {
+            for _ in 0..300 {
+                let id = accept(&slice, &[b'x'; 3000]).await;
+                slice.outcome(id, 0, &delivered(), NOW, NOW).unwrap();
+            }
+            settle().await;
+        };
+        work().await;
+        let reclaimed = slice.counters().reclaimed;
+        assert!(reclaimed > 0, "no segment was used again");
+        for (id, lease) in &lives {
+            assert!(slice.load(*id).await.is_err(), "it is gone from the queue");
+            assert_eq!(read_content(&disk, *id, lease.content), [b'd'; 3000]);
+        }
+        // The outcomes are there. Without any other work the segment becomes free.
+        drop(lives);
+        settle().await;
+        assert!(slice.counters().reclaimed > reclaimed, "the segment is kept for ever");
         driver.abort();
         let _ = driver.await;
     });
