@@ -1,0 +1,223 @@
+//! `pgsql:`: PostgreSQL, as postfix `src/global/dict_pgsql.c` and pgsql_table(5).
+
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use table::Opening;
+use tokio::net::UnixStream;
+use tokio::task::AbortHandle;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use crate::common;
+use crate::desk::{Backend, Bounds, Desk, Fault, RESULT_BYTES_MAX, Values};
+use crate::hosts::{Host, Hosts};
+use crate::remote::Plan;
+use crate::source::Source;
+use crate::sql::{Dialect, Query};
+use crate::template::Needs;
+
+const PORT: u16 = 5432;
+/// How the server names its socket in the directory that is configured.
+const SOCKET_PREFIX: &str = ".s.PGSQL.";
+
+pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
+    let source = Source::read(opening)?;
+    let encoding = source.text_or("encoding", "UTF8");
+    if !["UTF8", "UTF-8", "UNICODE", "LATIN1", "SQL_ASCII"]
+        .iter()
+        .any(|known| encoding.eq_ignore_ascii_case(known))
+    {
+        let why = format!("\"{encoding}\" is not supported; there are UTF8, LATIN1 and SQL_ASCII");
+        return Err(source.wrong("encoding", why));
+    }
+    let mut needs = Needs::default();
+    let (parameter, text) = common::sql(&source)?;
+    let query = Query::parse(&text, Dialect::Postgres, &mut needs)
+        .map_err(|why| source.wrong(parameter, why))?;
+    let hosts = hosts(&source)?;
+    let database = source.text_or("dbname", "");
+    if database.is_empty()
+        && let Some(host) = hosts.iter().find(|host| !matches!(host, Host::Uri(_)))
+    {
+        return Err(source.wrong("dbname", format_args!("not set, and host {host} needs it")));
+    }
+    let backend = Pgsql {
+        user: source.text_or("user", "").to_owned(),
+        password: source.text_or("password", "").to_owned(),
+        database: database.to_owned(),
+        encoding: encoding.to_owned(),
+        query,
+    };
+    let shape = common::shape(&source, &mut needs)?;
+    let hosts = Hosts::new(hosts, common::retry_interval(&source)?);
+    let bounds = common::bounds(&source, Bounds::default())?;
+    let plan = Plan {
+        desk: Arc::new(Desk::new(backend, hosts, bounds, shape, needs)),
+        domains: source.domains(),
+        lifetimes: common::lifetimes(&source)?,
+        folds: true,
+        whole_keys_only: false,
+    };
+    source.finish();
+    Ok(plan)
+}
+
+fn hosts(source: &Source<'_>) -> Result<Vec<Host>, String> {
+    let mut hosts = Vec::new();
+    for text in source.items("hosts") {
+        let host = if text.starts_with("postgresql://") || text.starts_with("postgres://") {
+            // The error may quote what it does not understand, which may be the password.
+            text.parse::<Config>()
+                .map(|_| Host::Uri(text.to_owned()))
+                .map_err(|_| "a connection string that cannot be read".to_owned())
+        } else if text.starts_with('/') {
+            Ok(Host::Unix(text.into()))
+        } else {
+            Host::parse(text, PORT)
+        };
+        hosts.push(host.map_err(|why| source.wrong("hosts", why))?);
+    }
+    if hosts.is_empty() {
+        hosts.push(Host::Inet { name: "localhost".to_owned(), port: PORT });
+    }
+    Ok(hosts)
+}
+
+struct Pgsql {
+    user: String,
+    password: String,
+    database: String,
+    encoding: String,
+    query: Query,
+}
+
+impl fmt::Debug for Pgsql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pgsql").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+/// A connection and the task that drives it, which ends with it even where the server hangs.
+struct Connection {
+    client: Client,
+    driver: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Pgsql {
+    fn config(&self, host: &Host) -> Result<Config, Fault> {
+        let mut config = match host {
+            Host::Uri(uri) => {
+                uri.parse::<Config>().map_err(|_| Fault::refused("a bad connection string"))?
+            }
+            _ => Config::new(),
+        };
+        match host {
+            Host::Inet { name, port } => {
+                config.host(name).port(*port);
+            }
+            Host::Unix(_) | Host::Uri(_) => {}
+        }
+        if !matches!(host, Host::Uri(_)) {
+            config.dbname(&self.database);
+            if !self.user.is_empty() {
+                config.user(&self.user);
+            }
+            if !self.password.is_empty() {
+                config.password(&self.password);
+            }
+        }
+        config.application_name("ringpost");
+        Ok(config)
+    }
+}
+
+impl Backend for Pgsql {
+    type Connection = Connection;
+
+    async fn connect(&self, host: &Host) -> Result<Connection, Fault> {
+        let config = self.config(host)?;
+        let (client, driver) = match host {
+            Host::Unix(path) => {
+                let socket = UnixStream::connect(socket(path)).await.map_err(Fault::lost)?;
+                let (client, connection) =
+                    config.connect_raw(socket, NoTls).await.map_err(fault)?;
+                (client, tokio::spawn(async { drop(connection.await) }).abort_handle())
+            }
+            Host::Inet { .. } | Host::Uri(_) => {
+                let (client, connection) = config.connect(NoTls).await.map_err(fault)?;
+                (client, tokio::spawn(async { drop(connection.await) }).abort_handle())
+            }
+        };
+        let connection = Connection { client, driver };
+        // Escaping relies upon the first, see `Dialect::Postgres`.
+        let settings = format!(
+            "SET standard_conforming_strings = on; SET client_encoding = '{}'",
+            self.encoding
+        );
+        connection.client.batch_execute(&settings).await.map_err(fault)?;
+        Ok(connection)
+    }
+
+    async fn ask(&self, connection: &mut Connection, key: &str) -> Result<Values, Fault> {
+        let messages =
+            connection.client.simple_query(&self.query.fill(key)).await.map_err(fault)?;
+        let (mut values, mut bytes, mut sets) = (Values::new(), 0, 0);
+        for message in messages {
+            match message {
+                SimpleQueryMessage::RowDescription(_) => sets += 1,
+                SimpleQueryMessage::Row(row) => {
+                    for column in 0..row.len() {
+                        let value = row.try_get(column).map_err(fault)?;
+                        bytes += value.map_or(0, str::len) + 1;
+                        values.push(value.map(|value| value.as_bytes().to_vec()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if sets > 1 {
+            return Err(Fault::refused("the query gave more than one result set"));
+        }
+        if bytes > RESULT_BYTES_MAX { Err(Fault::too_large()) } else { Ok(values) }
+    }
+
+    fn is_fresh(&self, connection: &Connection) -> bool {
+        !connection.client.is_closed()
+    }
+}
+
+/// The socket in the directory that is configured, as libpq finds it; or the socket itself.
+fn socket(path: &Path) -> std::path::PathBuf {
+    let is_socket =
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SOCKET_PREFIX));
+    if is_socket { path.to_owned() } else { path.join(format!("{SOCKET_PREFIX}{PORT}")) }
+}
+
+fn fault(error: tokio_postgres::Error) -> Fault {
+    if let Some(said) = error.as_db_error() {
+        let cause = format!("{} ({})", said.message(), said.code().code());
+        // Class 57: the server is shutting down, or somebody ended the connection.
+        return match said.code().code().starts_with("57P") {
+            true => Fault::lost(cause),
+            false => Fault::refused(cause),
+        };
+    }
+    let mut cause = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !cause.contains(&inner_text) {
+            cause = format!("{cause}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    Fault::lost(cause)
+}

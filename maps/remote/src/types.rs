@@ -1,0 +1,23 @@
+//! The remote table types: one row each.
+
+use table::Opening;
+
+use crate::remote::Plan;
+#[cfg(feature = "sqlite")]
+use crate::sqlite;
+use crate::{memcache, mysql, pgsql, redis, socketmap};
+
+/// Reads a table's configuration.
+pub(crate) type OpenRemote = fn(&Opening<'_>) -> Result<Plan, String>;
+
+/// Every type of this crate, in the order of `postconf -m`.
+pub(crate) const TYPES: &[(&str, OpenRemote)] = &[
+    ("memcache", memcache::open),
+    ("mysql", mysql::open),
+    ("pgsql", pgsql::open),
+    ("redis", redis::open),
+    ("socketmap", socketmap::open),
+    #[cfg(feature = "sqlite")]
+    ("sqlite", sqlite::open),
+    ("tcp", socketmap::open_tcp),
+];
