@@ -81,11 +81,14 @@ fn read_lifetimes(source: &Source<'_>, default: Lifetimes) -> Result<Lifetimes, 
     })
 }
 
-/// `result_format` and `expansion_limit`.
-pub(crate) fn shape(source: &Source<'_>, needs: &mut Needs) -> Result<Shape, String> {
-    let format = source.text_or("result_format", "%s");
-    let format = Template::parse(format, Use::Result, needs)
-        .map_err(|why| source.wrong("result_format", why))?;
+/// `result_format`, or by another name, and `expansion_limit`.
+pub(crate) fn shape(
+    source: &Source<'_>,
+    name: &'static str,
+    needs: &mut Needs,
+) -> Result<Shape, String> {
+    let format = Template::parse(source.text_or(name, "%s"), Use::Result, needs)
+        .map_err(|why| source.wrong(name, why))?;
     let expansion_limit = source.count("expansion_limit", 0, 0, 1_000_000)?;
     Ok(Shape::Formatted { format, expansion_limit })
 }

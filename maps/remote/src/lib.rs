@@ -12,6 +12,7 @@ mod cache;
 mod common;
 mod desk;
 mod hosts;
+mod ldap;
 mod memcache;
 mod mysql;
 mod net;

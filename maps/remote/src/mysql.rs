@@ -54,7 +54,7 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         usual: Arc::new(query),
         require_result_set: source.boolean("require_result_set", true)?,
     };
-    let shape = common::shape(&source, &mut needs)?;
+    let shape = common::shape(&source, "result_format", &mut needs)?;
     let hosts = Hosts::new(hosts(&source)?, common::retry_interval(&source)?);
     let bounds = common::bounds(&source, Bounds::default())?;
     let plan = Plan {

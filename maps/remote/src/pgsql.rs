@@ -50,7 +50,7 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         encoding: encoding.to_owned(),
         query,
     };
-    let shape = common::shape(&source, &mut needs)?;
+    let shape = common::shape(&source, "result_format", &mut needs)?;
     let hosts = Hosts::new(hosts, common::retry_interval(&source)?);
     let bounds = common::bounds(&source, Bounds::default())?;
     let plan = Plan {

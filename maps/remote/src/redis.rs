@@ -60,7 +60,7 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
     if hosts.is_empty() {
         hosts.push(Host::Inet { name: "localhost".to_owned(), port: PORT });
     }
-    let shape = common::shape(&source, &mut needs)?;
+    let shape = common::shape(&source, "result_format", &mut needs)?;
     let hosts = Hosts::new(hosts, common::retry_interval(&source)?);
     let bounds = common::bounds(&source, Bounds::default())?;
     let plan = Plan {

@@ -35,7 +35,7 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
     let (parameter, text) = common::sql(&source)?;
     let query = Query::parse(&text, Dialect::Sqlite, &mut needs)
         .map_err(|why| source.wrong(parameter, why))?;
-    let shape = common::shape(&source, &mut needs)?;
+    let shape = common::shape(&source, "result_format", &mut needs)?;
     let bounds = common::bounds(&source, Bounds::default())?;
     let hosts = Hosts::new(vec![Host::Unix(path)], Duration::ZERO);
     let plan = Plan {

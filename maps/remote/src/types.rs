@@ -5,13 +5,14 @@ use table::Opening;
 use crate::remote::Plan;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
-use crate::{memcache, mysql, pgsql, redis, socketmap};
+use crate::{ldap, memcache, mysql, pgsql, redis, socketmap};
 
 /// Reads a table's configuration.
 pub(crate) type OpenRemote = fn(&Opening<'_>) -> Result<Plan, String>;
 
 /// Every type of this crate, in the order of `postconf -m`.
 pub(crate) const TYPES: &[(&str, OpenRemote)] = &[
+    ("ldap", ldap::open),
     ("memcache", memcache::open),
     ("mysql", mysql::open),
     ("pgsql", pgsql::open),
