@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -261,12 +261,14 @@ pub struct Server {
     port: u16,
     out: Lines,
     err: Lines,
+    /// Queue ids that [`Server::accept`] got.
+    accepted: Mutex<Vec<String>>,
 }
 
 impl Server {
     fn start(setup: Setup) -> Self {
         let (child, out, err) = spawn(&setup);
-        let mut server = Self { setup, child, port: 0, out, err };
+        let mut server = Self { setup, child, port: 0, out, err, accepted: Mutex::default() };
         server.wait_until_ready();
         server
     }
@@ -290,7 +292,9 @@ impl Server {
     pub fn accept(&self, to: &[&str], content: impl AsRef<[u8]>) -> String {
         let reply = self.session().mail("sender@client.example", to, content.as_ref());
         let reply = reply.expect("an answer");
-        reply.queue_id().unwrap_or_else(|| panic!("not accepted: {:?}", reply.lines)).to_owned()
+        let id = reply.queue_id().unwrap_or_else(|| panic!("not accepted: {:?}", reply.lines));
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(id.to_owned());
+        id.to_owned()
     }
 
     /// The Maildir of a user at localhost.
@@ -357,12 +361,14 @@ impl Server {
         text.lines().map(parse).collect()
     }
 
-    /// Waits until nothing is listed as queued, and all that the log says was taken up is done with.
-    ///
-    /// The list comes from the index, which follows the log of the queue a beat later: a test that has
-    /// just sent something waits for what it expects first.
+    /// Waits until nothing is listed as queued, and the log has the end of each message that
+    /// [`Server::accept`] sent or that it says was taken up.
     pub fn wait_until_drained(&self) {
         wait::until_true("the queue to be empty", || self.queue().is_empty());
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for id in accepted {
+            self.wait_for_log(&[&id, "removed"]);
+        }
         wait::until_true("messages to be removed", || {
             let log = self.log();
             // `... postfix/qmgr[0]: ID: removed`

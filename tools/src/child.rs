@@ -2,7 +2,7 @@
 //! how master talks to them, is the same.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -12,7 +12,7 @@ use tokio::net::UnixDatagram;
 use tokio::process;
 
 use crate::control::Channel;
-use crate::start::Report;
+use crate::start::{Order, Report};
 
 /// What a child does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +84,19 @@ impl Child {
         Ok(Self { channel, ready: UnixDatagram::from_std(socket)?, body })
     }
 
-    /// The way to talk to it.
-    pub(crate) fn channel(&self) -> &Channel {
-        &self.channel
+    /// Tells it something. One that is gone cannot be told; [`Child::report`] says so next.
+    pub(crate) fn tell(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match self.channel.send(order, fds) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Waits for its next word; `None` is its end.

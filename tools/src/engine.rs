@@ -19,6 +19,7 @@ use queue::{OpenError, QueueDirectory};
 use tokio::sync::{mpsc, watch};
 
 use crate::control::Channel;
+use crate::freshness;
 use crate::limits;
 use crate::privilege;
 use crate::sandbox;
@@ -72,10 +73,13 @@ fn serve(channel: &Channel) -> Result<(), String> {
     let anvil = Anvil::default();
     let mut listeners = orders.listeners;
     let mut links = Vec::new();
+    let mut listings = Vec::new();
     let mut threads = Vec::new();
     for (number, slices) in slices.into_iter().enumerate() {
         let (link, arriving) = mpsc::unbounded_channel();
         links.push(link);
+        let (ask, asked) = mpsc::unbounded_channel();
+        listings.push(ask);
         let shard = Shard {
             number: (number, start.shards),
             ring: ring::Options {
@@ -89,6 +93,7 @@ fn serve(channel: &Channel) -> Result<(), String> {
             slices,
             listeners: listeners.values_mut().filter_map(Vec::pop).collect(),
             links: arriving,
+            listings: asked,
             anvil: anvil.clone(),
             sessions_max,
             log: log.mail.pen(),
@@ -104,6 +109,8 @@ fn serve(channel: &Channel) -> Result<(), String> {
     for _ in 0..start.shards {
         becoming_ready.recv().map_err(|_| "a shard has ended without a word".to_owned())??;
     }
+    freshness::listen(&queue, listings)
+        .map_err(|error| format!("queue {}: public/showq: {error}", start.queue.display()))?;
     let told = channel.send(&Report::Ready, &[]);
 
     // A shard that ends by itself has panicked: what it had accepted is in the queue, and a new engine

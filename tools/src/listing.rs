@@ -1,6 +1,7 @@
 //! Looking at the queue: `ringpost queue`, and as `postqueue`, `mailq` and `postcat` by the name called.
 //!
-//! Reads the index of the queue from outside: the daemon is not asked and not held up, and need not run.
+//! Reads the index of the queue from outside: the daemon is asked to bring it up to date, not held up,
+//! and need not run.
 
 use std::ffi::OsString;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -15,6 +16,7 @@ use queue::{Attempt, Queue, Reader, Selector, SliceError, Standing};
 use showq::{Json, Listed, ListedRecipient, Mailq, Names, Reason, Show, Stored};
 
 use crate::cli::{Configuration, Place};
+use crate::freshness;
 use crate::settings::Settings;
 
 /// sysexits.h, as postqueue(1) uses them.
@@ -124,6 +126,11 @@ pub(crate) fn open(place: &Place) -> Result<(Reader, String), String> {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     })?;
     let directory = &snapshot.site.queue_directory;
+    if !freshness::refresh(directory) {
+        eprintln!(
+            "ringpost: warning: the mail system did not answer; the last second may be missing"
+        );
+    }
     let reader = Reader::open(directory)
         .map_err(|error| format!("queue {}: {error}", directory.display()))?;
     Ok((reader, snapshot.site.empty_address_recipient.to_string()))

@@ -7,6 +7,7 @@ mod cli;
 mod control;
 mod dispatch;
 mod engine;
+mod freshness;
 mod limits;
 mod listing;
 mod master;

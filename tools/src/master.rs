@@ -6,13 +6,13 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::child::{Child, Role};
@@ -91,84 +91,109 @@ pub(crate) fn run(plan: &Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Resu
 }
 
 async fn supervise(plan: &Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Result<(), Failure> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut reopen = signal(SignalKind::user_defined1())?;
-
+    let mut signals = Signals {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+        reopen: signal(SignalKind::user_defined1())?,
+    };
     let (engine_ends, agent_ends) = links(plan.start.shards)?;
-    let mut agentd = start_agentd(plan, &agent_ends)?;
-    let mut engine = start_engine(plan, &engine_ends)?;
+    let mut agentd = Post::new(start_agentd(plan, &agent_ends)?);
+    let mut engine = Post::new(start_engine(plan, &engine_ends)?);
     drop((engine_ends, agent_ends));
 
+    match attend(plan, &mut engine, &mut agentd, &mut signals, ready, &say).await {
+        Ok(()) => {
+            say("terminating");
+            stop(engine.child, agentd.child, signals.interrupt, say).await;
+            Ok(())
+        }
+        Err(failure) => {
+            // A thread that finds its master gone ends the process, which has this still to say.
+            let _ = engine.tell(&Order::Stop, &[]);
+            let _ = agentd.tell(&Order::Stop, &[]);
+            Err(failure)
+        }
+    }
+}
+
+/// What an administrator can send.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    reopen: Signal,
+}
+
+/// Keeps both children running until a signal ends it.
+async fn attend(
+    plan: &Plan,
+    engine: &mut Post,
+    agentd: &mut Post,
+    signals: &mut Signals,
+    ready: impl FnOnce(),
+    say: &impl Fn(&str),
+) -> Result<(), Failure> {
     let mut ready = Some(ready);
-    let mut engine_life = Life::new();
-    let mut agentd_life = Life::new();
     loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            _ = reopen.recv() => match plan.open_log() {
-                Ok(Some(log)) => engine.channel().send(&Order::ReopenLog, &[log.as_fd()])?,
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.reopen.recv() => match plan.open_log() {
+                Ok(Some(log)) => engine.tell(&Order::ReopenLog, &[log.as_fd()])?,
                 Ok(None) => {}
                 Err(error) => say(&format!("warning: {error}; the old one is kept")),
             },
             report = engine.report() => match report? {
                 Some(Report::Ready) => if let Some(ready) = ready.take() { ready() },
-                Some(Report::Refused(why)) => return Err(Failure::Refused(why)),
-                None => {
-                    let how = engine.ended().await;
-                    if !plan.processes { return Err(Failure::Refused(format!("engine {how}"))); }
-                    say(&format!("warning: process engine {how}"));
-                    engine_life.wait_before_restart().await;
-                    let (engine_ends, agent_ends) = links(plan.start.shards)?;
-                    engine = start_engine(plan, &engine_ends)?;
-                    send_links(&agentd, &agent_ends)?;
-                    engine_life.began();
-                }
+                Some(Report::Refused(why)) if ready.is_some() => return Err(Failure::Refused(why)),
+                // It has run here before: what is in its way may go away.
+                Some(Report::Refused(why)) => say(&format!("warning: engine cannot run: {why}")),
+                None => engine.vacate(plan, "engine", say).await?,
             },
+            () = engine.is_due() => {
+                let (engine_ends, agent_ends) = links(plan.start.shards)?;
+                engine.fill(start_engine(plan, &engine_ends)?);
+                agentd.tell(&Order::Links, &borrowed(&agent_ends))?;
+            }
             report = agentd.report() => match report? {
                 Some(Report::Ready) => {}
-                Some(Report::Refused(why)) => return Err(Failure::Refused(why)),
-                None => {
-                    let how = agentd.ended().await;
-                    if !plan.processes { return Err(Failure::Refused(format!("agentd {how}"))); }
-                    say(&format!("warning: process agentd {how}"));
-                    agentd_life.wait_before_restart().await;
-                    let (engine_ends, agent_ends) = links(plan.start.shards)?;
-                    agentd = start_agentd(plan, &agent_ends)?;
-                    // If the engine is gone as well, its end is the next thing that is seen.
-                    let _ = send_links(&engine, &engine_ends);
-                    agentd_life.began();
-                }
+                Some(Report::Refused(why)) if ready.is_some() => return Err(Failure::Refused(why)),
+                Some(Report::Refused(why)) => say(&format!("warning: agentd cannot run: {why}")),
+                None => agentd.vacate(plan, "agentd", say).await?,
             },
+            () = agentd.is_due() => {
+                let (engine_ends, agent_ends) = links(plan.start.shards)?;
+                agentd.fill(start_agentd(plan, &agent_ends)?);
+                engine.tell(&Order::Links, &borrowed(&engine_ends))?;
+            }
         }
     }
-    say("terminating");
-    stop(engine, agentd, interrupt, say).await;
-    Ok(())
 }
 
 /// The engine first: it waits for its agents' last outcomes.
 async fn stop(
-    mut engine: Child,
-    agentd: Child,
-    mut interrupt: tokio::signal::unix::Signal,
+    engine: Option<Child>,
+    agentd: Option<Child>,
+    mut interrupt: Signal,
     say: impl Fn(&str),
 ) {
-    // A child that is gone cannot be told, and need not be.
-    let _ = engine.channel().send(&Order::Stop, &[]);
-    let ended = async { while let Ok(Some(_)) = engine.report().await {} };
-    let in_time = tokio::select! {
-        done = timeout(Duration::from_secs(STOP_SECS_MAX), ended) => done.is_ok(),
-        _ = interrupt.recv() => false,
-    };
-    if !in_time {
-        say("warning: engine did not finish in time; what was accepted is in the queue");
-        engine.kill();
-    }
-    let _ = agentd.channel().send(&Order::Stop, &[]);
-    if in_time {
+    if let Some(mut engine) = engine {
+        // What cannot be told is killed below.
+        let _ = engine.tell(&Order::Stop, &[]);
+        let ended = async { while let Ok(Some(_)) = engine.report().await {} };
+        let in_time = tokio::select! {
+            done = timeout(Duration::from_secs(STOP_SECS_MAX), ended) => done.is_ok(),
+            _ = interrupt.recv() => false,
+        };
+        if !in_time {
+            say("warning: engine did not finish in time; what was accepted is in the queue");
+            engine.kill();
+            // What agentd is doing ends with its connections.
+            return;
+        }
         engine.ended().await;
+    }
+    if let Some(agentd) = agentd {
+        let _ = agentd.tell(&Order::Stop, &[]);
         agentd.ended().await;
     }
 }
@@ -187,8 +212,8 @@ fn links(shards: usize) -> io::Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
 
 fn start_agentd(plan: &Plan, links: &[OwnedFd]) -> io::Result<Child> {
     let child = start(plan, Role::Agentd)?;
-    send_links(&child, links)?;
-    child.channel().send(&Order::Begin, &[])?;
+    child.tell(&Order::Links, &borrowed(links))?;
+    child.tell(&Order::Begin, &[])?;
     Ok(child)
 }
 
@@ -197,11 +222,11 @@ fn start_engine(plan: &Plan, links: &[OwnedFd]) -> io::Result<Child> {
     for (address, sockets) in &plan.listeners {
         for part in sockets.chunks(FDS_MAX) {
             let fds: Vec<_> = part.iter().map(AsFd::as_fd).collect();
-            child.channel().send(&Order::Listen(*address), &fds)?;
+            child.tell(&Order::Listen(*address), &fds)?;
         }
     }
-    send_links(&child, links)?;
-    child.channel().send(&Order::Begin, &[])?;
+    child.tell(&Order::Links, &borrowed(links))?;
+    child.tell(&Order::Begin, &[])?;
     Ok(child)
 }
 
@@ -216,37 +241,74 @@ fn start(plan: &Plan, role: Role) -> io::Result<Child> {
     };
     let mut fds = vec![plan.settings.as_fd()];
     fds.extend(log.as_ref().map(AsFd::as_fd));
-    child.channel().send(&Order::Start(plan.start.clone()), &fds)?;
+    child.tell(&Order::Start(plan.start.clone()), &fds)?;
     Ok(child)
 }
 
-fn send_links(child: &Child, links: &[OwnedFd]) -> io::Result<()> {
-    let fds: Vec<_> = links.iter().map(AsFd::as_fd).collect();
-    child.channel().send(&Order::Links, &fds)
+fn borrowed(links: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    links.iter().map(AsFd::as_fd).collect()
 }
 
-/// How often a child had to be started again, lately.
-struct Life {
+/// A child, or the time at which there is to be one again.
+struct Post {
+    child: Option<Child>,
     began: Instant,
     delay: Duration,
+    due: Instant,
 }
 
-impl Life {
-    fn new() -> Self {
-        Self { began: Instant::now(), delay: Duration::ZERO }
+impl Post {
+    fn new(child: Child) -> Self {
+        let now = Instant::now();
+        Self { child: Some(child), began: now, delay: Duration::ZERO, due: now }
     }
 
-    fn began(&mut self) {
+    fn fill(&mut self, child: Child) {
+        self.child = Some(child);
         self.began = Instant::now();
     }
 
-    /// At once the first time; one that keeps dying must not keep the machine busy.
-    async fn wait_before_restart(&mut self) {
+    /// Tells the child something. What comes after it gets all it needs when it is started.
+    fn tell(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.child.as_ref().map_or(Ok(()), |child| child.tell(order, fds))
+    }
+
+    /// The child's next word.
+    async fn report(&self) -> io::Result<Option<Report>> {
+        match &self.child {
+            Some(child) => child.report().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when a child is missing and it is time for a new one.
+    async fn is_due(&self) {
+        match self.child {
+            Some(_) => std::future::pending().await,
+            None => sleep_until(self.due).await,
+        }
+    }
+
+    /// The child has ended. The first time another one may come at once; one that keeps dying must not
+    /// keep the machine busy.
+    async fn vacate(
+        &mut self,
+        plan: &Plan,
+        name: &str,
+        say: &impl Fn(&str),
+    ) -> Result<(), Failure> {
+        let Some(child) = self.child.take() else { return Ok(()) };
+        let how = child.ended().await;
+        if !plan.processes {
+            return Err(Failure::Refused(format!("{name} {how}")));
+        }
+        say(&format!("warning: process {name} {how}"));
         if self.began.elapsed() >= Duration::from_secs(STEADY_SECS) {
             self.delay = Duration::ZERO;
         }
-        sleep_until(Instant::now() + self.delay).await;
+        self.due = Instant::now() + self.delay;
         let longer = self.delay * 2 + Duration::from_millis(10);
         self.delay = longer.min(Duration::from_secs(RESTART_DELAY_SECS_MAX));
+        Ok(())
     }
 }

@@ -18,6 +18,7 @@ use ring::Arena;
 use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::{Arrivals, Dispatch, LogLine, Slices};
+use crate::freshness::{self, Asked};
 
 /// Memory that a shard shares with its agent, in bytes. Only what is used exists.
 const ARENA_BYTES: usize = 64 << 20;
@@ -44,6 +45,8 @@ pub(crate) struct Shard {
     pub(crate) listeners: Vec<TcpListener>,
     /// Connections to agents, the first one and its successors.
     pub(crate) links: mpsc::UnboundedReceiver<OwnedFd>,
+    /// Listings that wait for the index to be up to date.
+    pub(crate) listings: mpsc::UnboundedReceiver<Asked>,
     /// Counts connections with the other shards.
     pub(crate) anvil: Anvil,
     /// Sessions it may have.
@@ -88,8 +91,8 @@ impl Drop for Vital {
 
 async fn serve(shard: Shard) -> Result<(), String> {
     let _vital = Vital("shard");
-    let Shard { number, settings, links, anvil, sessions_max, log, show, mut stop, ready, .. } =
-        shard;
+    let Shard { number, settings, links, listings, anvil, sessions_max, log, show, .. } = shard;
+    let (mut stop, ready) = (shard.stop, shard.ready);
     let log = log_line(log, show);
     let arena = Arena::new(ARENA_BYTES).map_err(|error| format!("shared memory: {error}"))?;
 
@@ -132,6 +135,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
     let sessions = Rc::clone(service.sessions());
     ring::spawn(Rc::clone(&sessions).keep_time());
     ring::spawn(give_memory_back(arena.clone()));
+    ring::spawn(freshness::answer(handles.clone(), listings));
     for listener in shard.listeners {
         let listener = ring::Listener::from_std(listener).map_err(|e| format!("listener: {e}"))?;
         ring::spawn(Rc::clone(&service).listen(listener));

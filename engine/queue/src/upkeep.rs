@@ -47,6 +47,13 @@ impl<D: Disk> Driver<D> {
 }
 
 impl<D: Disk> Slice<D> {
+    /// Brings the index up to date with all that was recorded so far, for somebody who is about to read it.
+    pub async fn freshen(&self) -> Result<(), Refusal> {
+        self.settled().await?;
+        self.0.flush_index();
+        Ok(())
+    }
+
     /// Accepts nothing more; what was recorded is still written, and the index is left in a state that the
     /// next start can believe. Resolves when that is done; the [`Driver`] must be running.
     ///

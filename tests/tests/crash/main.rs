@@ -105,7 +105,6 @@ fn crash(run_as: RunAs, victims: &[&str]) {
     println!("  killed: {count:?}");
     let messages = load.stop();
     fs::remove_file(server.mail_base().join("localhost").join(BLOCKED)).expect("unblocking");
-    // The index follows the log a beat later, so an empty list is not the whole answer.
     let done = || server.queue().is_empty() && faults(&server, &messages).is_empty();
     let drained = wait::within(DRAIN_MAX, || done().then_some(()));
     if drained.is_none() {

@@ -40,7 +40,6 @@ fn give_to_nobody(path: &Path) {
     }
 }
 
-/// The index, from which the list comes, follows the log of the queue a beat later.
 fn wait_until_listed(server: &Server, count: usize) {
     tests::wait::until_true(&format!("{count} listed"), || server.queue().len() == count);
 }
