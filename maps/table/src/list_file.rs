@@ -14,7 +14,8 @@ use crate::{MatchList, Note, Tables, Trouble};
 pub(crate) struct ListFile {
     parameter: Box<str>,
     path: Box<str>,
-    depth: usize,
+    /// The files that name it, from the list on, and itself.
+    within: Box<[Box<str>]>,
     current: ArcSwap<Content>,
 }
 
@@ -30,12 +31,13 @@ impl ListFile {
     pub(crate) fn open(
         parameter: &str,
         path: &str,
-        depth: usize,
+        within: &[Box<str>],
         tables: &Tables<'_>,
     ) -> Arc<Self> {
-        let current = ArcSwap::from_pointee(read(parameter, path, depth, tables));
+        let within: Box<[Box<str>]> = within.iter().cloned().chain([path.into()]).collect();
+        let current = ArcSwap::from_pointee(read(parameter, path, &within, tables));
         let (parameter, path) = (parameter.into(), path.into());
-        let file = Arc::new(Self { parameter, path, depth, current });
+        let file = Arc::new(Self { parameter, path, within, current });
         tables.has_read(&file);
         file
     }
@@ -51,7 +53,7 @@ impl ListFile {
 
     /// Reads it again, from other files.
     pub(crate) fn content(&self, tables: &Tables<'_>) -> Content {
-        read(&self.parameter, &self.path, self.depth, tables)
+        read(&self.parameter, &self.path, &self.within, tables)
     }
 
     /// From now on, this is what the list says. Returns what it was before.
@@ -98,13 +100,13 @@ impl Content {
     }
 }
 
-fn read(parameter: &str, path: &str, depth: usize, tables: &Tables<'_>) -> Content {
+fn read(parameter: &str, path: &str, within: &[Box<str>], tables: &Tables<'_>) -> Content {
     let mut list = MatchList::default();
     match tables.files().read(Path::new(path)) {
         Ok(text) => {
             for line in cf::Lines::new(&text) {
                 match line {
-                    Ok(line) => list.add(parameter, tables, &line.text, depth),
+                    Ok(line) => list.add(parameter, tables, &line.text, within),
                     Err((line, why)) => {
                         let cause = format!("{path}:{line}: this line {why}");
                         list.fail(true, trouble(parameter, path, &cause));

@@ -83,7 +83,7 @@ impl MatchList {
     /// Reads a list; `parameter` is what errors name it by.
     pub fn open(parameter: &str, value: &str, tables: &Tables<'_>) -> Self {
         let mut list = Self::default();
-        list.add(parameter, tables, value, 0);
+        list.add(parameter, tables, value, &[]);
         list
     }
 
@@ -211,15 +211,21 @@ impl MatchList {
         turns.fold(0, u64::wrapping_add)
     }
 
-    /// Reads more of a list; `parameter` is what errors name it by, `depth` how many files are being read.
-    pub(crate) fn add(&mut self, parameter: &str, tables: &Tables<'_>, text: &str, depth: usize) {
+    /// Reads more of a list; `parameter` is what errors name it by, `within` the files that are being read.
+    pub(crate) fn add(
+        &mut self,
+        parameter: &str,
+        tables: &Tables<'_>,
+        text: &str,
+        within: &[Box<str>],
+    ) {
         for item in cf::items(text) {
             let pattern = item.trim_start_matches('!');
             let matches = (item.len() - pattern.len()) % 2 == 0;
             if pattern.is_empty() {
                 self.fail(matches, trouble(parameter, item, "no pattern after \"!\""));
             } else if pattern.starts_with('/') {
-                self.add_file(parameter, tables, pattern, matches, depth);
+                self.add_file(parameter, tables, pattern, matches, within);
             } else if Table::is_spec(pattern) {
                 let table = tables.open(pattern);
                 self.rules.push(Rule { matches, pattern: Pattern::Table(table) });
@@ -235,13 +241,18 @@ impl MatchList {
         tables: &Tables<'_>,
         path: &str,
         matches: bool,
-        depth: usize,
+        within: &[Box<str>],
     ) {
-        if depth >= FILE_DEPTH_MAX {
+        // Found at once, not at the greatest depth: a file that names itself five times in a line would
+        // be read ten million times until then.
+        if within.iter().any(|outer| **outer == *path) {
+            return self.fail(matches, trouble(parameter, path, "the file is part of itself"));
+        }
+        if within.len() >= FILE_DEPTH_MAX {
             let cause = format!("files name each other more than {FILE_DEPTH_MAX} deep");
             return self.fail(matches, trouble(parameter, path, &cause));
         }
-        let file = ListFile::open(parameter, path, depth + 1, tables);
+        let file = ListFile::open(parameter, path, within, tables);
         self.rules.push(Rule { matches, pattern: Pattern::File(file) });
     }
 
@@ -369,7 +380,7 @@ mod tests {
         let files = Memory::default()
             .with("/domains", "# ours\nexample.com, Example.ORG\n!bad.example.net\n/more\n")
             .with("/more", "example.net\n")
-            .with("/loop", "/loop\n");
+            .with("/loop", "/loop ".repeat(20));
         MatchList::open("mydestination", value, &Tables::new(&files))
     }
 
@@ -431,9 +442,16 @@ mod tests {
             "table mydestination: \"/none\": open /none: entity not found"
         );
         assert!(matches!(block_on(list("texthash:/none").has("a")), Matched::Unavailable(_)));
-        assert!(matches!(block_on(list("/loop").has("a")), Matched::Unavailable(_)));
         assert!(matches!(block_on(list("a !").has("b")), Matched::Unavailable(_)));
         assert_eq!(list("/none texthash:/none !").troubles().len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_is_part_of_itself_is_refused_where_it_says_so() {
+        let ours = list("/loop");
+        assert!(matches!(block_on(ours.has("a")), Matched::Unavailable(_)));
+        assert_eq!(ours.troubles().len(), 20);
+        assert!(ours.troubles().iter().all(|it| it.to_string().contains("part of itself")));
     }
 
     #[test]
