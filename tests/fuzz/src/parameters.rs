@@ -1,11 +1,9 @@
 //! Paths, xtext and the DSN parameters: what is accepted can be put into a line, and holds nothing
 //! hidden.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use wire::{parse_envid, parse_notify, parse_orcpt, parse_path, parse_ret, xtext_decode};
 
-fuzz_target!(|bytes: &[u8]| {
+pub(crate) fn run(bytes: &[u8]) {
     let is_line = |text: &str| !text.chars().any(|c| c.is_control() && c != '\t');
     for strict in [false, true] {
         if let Ok(Some(address)) = parse_path(bytes, strict) {
@@ -27,4 +25,4 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(notify) = parse_notify(bytes) {
         assert!(!(notify.never && (notify.success || notify.failure || notify.delay)));
     }
-});
+}

@@ -1,13 +1,11 @@
 //! The end of data and the decoder, against the same written plainly.
-#![no_main]
 
 #[path = "../../../engine/wire/tests/naive/mod.rs"]
 mod naive;
 
-use libfuzzer_sys::fuzz_target;
 use wire::{Decoder, EndOfData, Framing, LineEnds, Scan};
 
-fuzz_target!(|bytes: &[u8]| {
+pub(crate) fn run(bytes: &[u8]) {
     let [cut, bytes @ ..] = bytes else { return };
     for (line_ends, end) in
         [(LineEnds::Crlf, naive::end(bytes)), (LineEnds::Lf, naive::end_in_lf(bytes))]
@@ -35,4 +33,4 @@ fuzz_target!(|bytes: &[u8]| {
         decoder.finish(&mut stored);
         assert_eq!(stored, naive::decode(bytes, framing));
     }
-});
+}

@@ -1,14 +1,12 @@
 //! Cleanup of any content: how it is cut makes no difference, nothing but headers stands in the head,
 //! and memory is bounded by `header_size_limit`.
-#![no_main]
 
 use std::sync::Arc;
 
 use cleanup::{Cleanup, Message, Rules, Summary, Zone};
-use libfuzzer_sys::fuzz_target;
 use mail::{Body, Client, Envelope, Protocol, QueueId, Time};
 
-fuzz_target!(|bytes: &[u8]| {
+pub(crate) fn run(bytes: &[u8]) {
     let [cut, options, bytes @ ..] = bytes else { return };
     let from_own_client = options & 1 == 1;
     let limit = if options & 2 == 2 { 64 } else { 102_400 };
@@ -21,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         let folded = line[0] == b' ' || line[0] == b'\t';
         assert!(folded || line.contains(&b':'), "{}", line.escape_ascii());
     }
-});
+}
 
 fn clean(pieces: &[&[u8]], from_own_client: bool, limit: usize) -> (Vec<u8>, Summary) {
     let mut rules = Rules::new("mx.example");

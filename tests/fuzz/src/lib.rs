@@ -1,0 +1,64 @@
+//! What must hold for any bytes from outside.
+//!
+//! A target is a function that takes bytes and panics where a promise is broken. To add one: a module with
+//! `pub(crate) fn run(input: &[u8])`, and its line in the list below; seeds, if there are any, go to
+//! `seeds/NAME/`. It is then tried in two ways:
+//!
+//! * `cargo test -p fuzz`, part of every test run: the seeds and some thousand mutations of them, the same
+//!   ones each time. `FUZZ_ROUNDS=1000000` tries more of them, `FUZZ_SEED=7` others.
+//! * `TARGET=NAME cargo +nightly fuzz run any fuzz/corpus/NAME fuzz/seeds/NAME`, in `tests/`, for as long as
+//!   one likes: libFuzzer, which sees what code an input reaches (`cargo install --locked cargo-fuzz`).
+
+#[cfg(test)]
+mod bounded;
+#[cfg(test)]
+mod mutation;
+
+mod config;
+mod content;
+mod headers;
+mod main_cf;
+mod parameters;
+mod queue_record;
+mod session;
+
+targets! {
+    config: 4_000,
+    content: 40_000,
+    headers: 50_000,
+    main_cf: 50_000,
+    parameters: 100_000,
+    queue_record: 100_000,
+    session: 40_000,
+}
+
+/// What takes bytes from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its module's.
+    pub name: &'static str,
+    /// Panics where a promise is broken.
+    pub run: fn(&[u8]),
+    /// How many mutations an ordinary test run tries: a second or so, unoptimised.
+    pub rounds: u64,
+}
+
+/// The list of the targets, and a test of each.
+macro_rules! targets {
+    ($($name:ident: $rounds:literal),+ $(,)?) => {
+        /// All of them.
+        pub const TARGETS: &[Target] =
+            &[$(Target { name: stringify!($name), run: $name::run, rounds: $rounds }),+];
+
+        #[cfg(test)]
+        mod tests {
+            $(
+                #[test]
+                fn $name() {
+                    crate::bounded::try_out(stringify!($name));
+                }
+            )+
+        }
+    };
+}
+use targets;
