@@ -13,19 +13,22 @@ use crate::limits;
 use crate::privilege;
 use crate::settings::Settings;
 use crate::start::{Order, Report};
+use crate::swap::Loader;
 
 /// agentd's whole life. `channel` is the way to master.
 pub(crate) fn run(channel: Channel) {
+    let channel = Arc::new(channel);
     if let Err(why) = serve(&channel) {
         // If master is gone there is nobody to tell.
         let _ = channel.send(&Report::Refused(why), &[]);
     }
 }
 
-fn serve(channel: &Channel) -> Result<(), String> {
+fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     limits::raise_open_files();
     limits::survive_file_size_limit().map_err(|error| format!("SIGXFSZ: {error}"))?;
     let mut agents: Option<Agents> = None;
+    let mut loader: Option<Loader> = None;
     let mut waiting = Vec::new();
     loop {
         let (order, fds) = match channel.recv::<Order>() {
@@ -39,7 +42,7 @@ fn serve(channel: &Channel) -> Result<(), String> {
                 let file = fds.into_iter().next().ok_or("the settings are missing")?;
                 let settings = Settings::from_file(file.into())
                     .map_err(|error| format!("the settings cannot be read: {error}"))?;
-                let snapshot = settings.snapshot().map_err(|problems| {
+                let (snapshot, catalog) = settings.open().map_err(|problems| {
                     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
                 })?;
                 let rights = if start.become_user.is_some() {
@@ -49,6 +52,12 @@ fn serve(channel: &Channel) -> Result<(), String> {
                 } else {
                     Rights::Own
                 };
+                // Behind the rights given up, which are a thread's own. What it cannot load is told to
+                // master, which says what the engine has not said.
+                loader = Some(
+                    Loader::start(catalog, Arc::clone(channel), |_, _| {})
+                        .map_err(|error| format!("start loader of tables: {error}"))?,
+                );
                 agents = Some(Agents {
                     snapshot,
                     rights,
@@ -69,6 +78,16 @@ fn serve(channel: &Channel) -> Result<(), String> {
                     agents.begin(Vec::new())?;
                 }
                 return Ok(());
+            }
+            Order::TableFile(path, state) => {
+                if let Some(loader) = &loader {
+                    loader.file(path, state, fds);
+                }
+            }
+            Order::Tables(path) => {
+                if let Some(loader) = &loader {
+                    loader.change(path);
+                }
             }
             Order::Listen(_) | Order::ReopenLog => {}
         }

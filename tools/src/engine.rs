@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use config::Snapshot;
 use intake::Anvil;
 use jiff::tz::TimeZone;
-use mail::log::{Formatter, Style};
-use maillog::{Destination, MailLog};
+use mail::Time;
+use mail::log::{Event, Formatter, Record, Style};
+use maillog::{Destination, MailLog, Pen};
 use queue::{OpenError, QueueDirectory};
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +27,7 @@ use crate::sandbox;
 use crate::settings::Settings;
 use crate::shard::{self, Shard};
 use crate::start::{Order, Report, Start};
+use crate::swap::{Loader, Say};
 
 /// Slices that a queue can have.
 const SLICES_MAX: usize = 256;
@@ -45,16 +47,17 @@ struct Orders {
 
 /// The engine's whole life. `channel` is the way to master.
 pub(crate) fn run(channel: Channel) {
+    let channel = Arc::new(channel);
     if let Err(why) = serve(&channel) {
         // If master is gone there is nobody to tell.
         let _ = channel.send(&Report::Refused(why), &[]);
     }
 }
 
-fn serve(channel: &Channel) -> Result<(), String> {
+fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let Some(orders) = receive(channel)? else { return Ok(()) };
     let (start, settings) = orders.start.ok_or("master did not say how to start")?;
-    let snapshot = settings.snapshot().map_err(|problems| lines(&problems))?;
+    let (snapshot, catalog) = settings.open().map_err(|problems| lines(&problems))?;
     let (log, show) = open_log(&start, &snapshot, orders.log)?;
     let sessions_max = limits::raise_open_files().saturating_sub(OTHER_FDS).max(1) / start.shards;
 
@@ -111,11 +114,14 @@ fn serve(channel: &Channel) -> Result<(), String> {
     }
     freshness::listen(&queue, listings)
         .map_err(|error| format!("queue {}: public/showq: {error}", start.queue.display()))?;
+    let pen = log.mail.pen();
+    let loader = Loader::start(catalog, Arc::clone(channel), move |how, text| say(&pen, how, text))
+        .map_err(|error| format!("start loader of tables: {error}"))?;
     let told = channel.send(&Report::Ready, &[]);
 
     // A shard that ends by itself has panicked: what it had accepted is in the queue, and a new engine
     // can go on with it.
-    watch_shards(threads, channel, &links, &log, &stop, told.is_ok());
+    watch_shards(threads, channel, &links, &log, &loader, &stop, told.is_ok());
     Ok(())
 }
 
@@ -125,6 +131,7 @@ fn watch_shards(
     channel: &Channel,
     links: &[mpsc::UnboundedSender<OwnedFd>],
     log: &Log,
+    loader: &Loader,
     stop: &watch::Sender<bool>,
     mut master: bool,
 ) {
@@ -132,6 +139,8 @@ fn watch_shards(
         match channel.recv::<Order>() {
             Ok(Some((Order::Links, fds))) => hand_out(fds, links),
             Ok(Some((Order::ReopenLog, fds))) => log.reopen(fds.into_iter().next()),
+            Ok(Some((Order::TableFile(path, state), fds))) => loader.file(path, state, fds),
+            Ok(Some((Order::Tables(path), _))) => loader.change(path),
             Ok(Some((Order::Stop, _))) => break,
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => master = false,
@@ -174,9 +183,18 @@ fn receive(channel: &Channel) -> Result<Option<Orders>, String> {
             Order::Links => orders.links = fds,
             Order::Begin => return Ok(Some(orders)),
             Order::Stop => return Ok(None),
-            Order::ReopenLog => {}
+            Order::ReopenLog | Order::TableFile(..) | Order::Tables(_) => {}
         }
     }
+}
+
+/// What happens to tables is logged as if by Postfix's server of tables.
+fn say(pen: &Pen, how: Say, text: &str) {
+    let event = match how {
+        Say::Info => Event::Info { text },
+        Say::Warning => Event::Warning { text },
+    };
+    pen.write(&Record { time: Time::now(), service: "proxymap", session: 0, event });
 }
 
 fn hand_out(fds: Vec<OwnedFd>, links: &[mpsc::UnboundedSender<OwnedFd>]) {

@@ -18,6 +18,7 @@ mod settings;
 mod shard;
 mod start;
 mod status;
+mod swap;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 //! It reads nothing from the network. Where it is root its children are programs of their own, with fewer
 //! rights; else they are threads, and everything runs as the caller.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,12 +13,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use table::{Manner, Source};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::child::{Child, Role};
 use crate::control::FDS_MAX;
-use crate::start::{Order, Report, Start};
+use crate::start::{Loaded, Order, Report, Start};
+use crate::swap::{By, Change, HandOver, Step, Watch};
 
 /// Names and addresses of people are in the log: it is not for everyone on the host to read.
 const LOG_MODE: u32 = 0o640;
@@ -40,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) processes: bool,
     /// `maillog_file`, where the log goes to a file. Master opens it: the engine may not be able to.
     pub(crate) log: Option<PathBuf>,
+    /// The files that tables are read from. Master watches them: the engine sees none of them.
+    pub(crate) sources: Vec<Source>,
 }
 
 impl Plan {
@@ -96,12 +101,14 @@ async fn supervise(plan: &Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Res
         terminate: signal(SignalKind::terminate())?,
         reopen: signal(SignalKind::user_defined1())?,
     };
+    // Before the children read them: what changes meanwhile is noticed.
+    let mut watch = Watch::start(plan.sources.clone(), By::Kernel)?;
     let (engine_ends, agent_ends) = links(plan.start.shards)?;
     let mut agentd = Post::new(start_agentd(plan, &agent_ends)?);
     let mut engine = Post::new(start_engine(plan, &engine_ends)?);
     drop((engine_ends, agent_ends));
 
-    match attend(plan, &mut engine, &mut agentd, &mut signals, ready, &say).await {
+    match attend(plan, &mut engine, &mut agentd, &mut signals, &mut watch, ready, &say).await {
         Ok(()) => {
             say("terminating");
             stop(engine.child, agentd.child, signals.interrupt, say).await;
@@ -129,44 +136,113 @@ async fn attend(
     engine: &mut Post,
     agentd: &mut Post,
     signals: &mut Signals,
+    watch: &mut Watch,
     ready: impl FnOnce(),
     say: &impl Fn(&str),
 ) -> Result<(), Failure> {
     let mut ready = Some(ready);
+    let mut tables = HandOver::default();
     loop {
-        tokio::select! {
+        let steps = tokio::select! {
             _ = signals.interrupt.recv() => return Ok(()),
             _ = signals.terminate.recv() => return Ok(()),
-            _ = signals.reopen.recv() => match plan.open_log() {
-                Ok(Some(log)) => engine.tell(&Order::ReopenLog, &[log.as_fd()])?,
-                Ok(None) => {}
-                Err(error) => say(&format!("warning: {error}; the old one is kept")),
+            _ = signals.reopen.recv() => {
+                match plan.open_log() {
+                    Ok(Some(log)) => engine.tell(&Order::ReopenLog, &[log.as_fd()])?,
+                    Ok(None) => {}
+                    Err(error) => say(&format!("warning: {error}; the old one is kept")),
+                }
+                Vec::new()
             },
+            change = watch.next() => tables.changed(change),
             report = engine.report() => match report? {
-                Some(Report::Ready) => if let Some(ready) = ready.take() { ready() },
+                Some(Report::Ready) => {
+                    if let Some(ready) = ready.take() { ready() }
+                    tables.ready(Role::Engine)
+                }
                 Some(Report::Refused(why)) if ready.is_some() => return Err(Failure::Refused(why)),
                 // It has run here before: what is in its way may go away.
-                Some(Report::Refused(why)) => say(&format!("warning: engine cannot run: {why}")),
-                None => engine.vacate(plan, "engine", say).await?,
+                Some(Report::Refused(why)) => {
+                    say(&format!("warning: engine cannot run: {why}"));
+                    Vec::new()
+                }
+                Some(report) => on_tables(&mut tables, Role::Engine, report),
+                None => {
+                    tables.gone(Role::Engine);
+                    engine.vacate(plan, "engine", say).await?;
+                    Vec::new()
+                }
             },
             () = engine.is_due() => {
                 let (engine_ends, agent_ends) = links(plan.start.shards)?;
                 engine.fill(start_engine(plan, &engine_ends)?);
                 agentd.tell(&Order::Links, &borrowed(&agent_ends))?;
+                Vec::new()
             }
             report = agentd.report() => match report? {
-                Some(Report::Ready) => {}
+                Some(Report::Ready) => tables.ready(Role::Agentd),
                 Some(Report::Refused(why)) if ready.is_some() => return Err(Failure::Refused(why)),
-                Some(Report::Refused(why)) => say(&format!("warning: agentd cannot run: {why}")),
-                None => agentd.vacate(plan, "agentd", say).await?,
+                Some(Report::Refused(why)) => {
+                    say(&format!("warning: agentd cannot run: {why}"));
+                    Vec::new()
+                }
+                Some(report) => on_tables(&mut tables, Role::Agentd, report),
+                None => {
+                    tables.gone(Role::Agentd);
+                    agentd.vacate(plan, "agentd", say).await?;
+                    Vec::new()
+                }
             },
             () = agentd.is_due() => {
                 let (engine_ends, agent_ends) = links(plan.start.shards)?;
                 agentd.fill(start_agentd(plan, &agent_ends)?);
                 engine.tell(&Order::Links, &borrowed(&engine_ends))?;
+                Vec::new()
+            }
+        };
+        let mut steps = VecDeque::from(steps);
+        while let Some(step) = steps.pop_front() {
+            match step {
+                Step::Send(role, change) => {
+                    let child = if role == Role::Engine { &engine } else { &agentd };
+                    // The table stays as it is for now, which is no reason to end.
+                    if let Err(error) = send_change(child, &change) {
+                        let path = change.path.display();
+                        say(&format!(
+                            "warning: {path} has changed, but cannot be passed on: {error}"
+                        ));
+                        steps.extend(tables.loaded(role, &change.path, Loaded::Unsettled));
+                    }
+                }
+                Step::Tell(command) => watch.tell(command),
+                Step::Say(text) => say(&text),
             }
         }
     }
+}
+
+/// What a child says about tables.
+fn on_tables(tables: &mut HandOver, role: Role, report: Report) -> Vec<Step> {
+    match report {
+        Report::WantsFile { path, wanted, whole } => {
+            let manner = if whole { Manner::Whole } else { Manner::Text };
+            tables.wants(role, &path, Source { path: wanted, manner });
+            Vec::new()
+        }
+        Report::Tables { path, loaded } => tables.loaded(role, &path, loaded),
+        Report::Ready | Report::Refused(_) => Vec::new(),
+    }
+}
+
+fn send_change(child: &Post, change: &Change) -> io::Result<()> {
+    for (path, file) in &change.files {
+        let (state, fd) = match file {
+            Ok((file, stamp)) => (Ok(*stamp), Some(file.as_fd())),
+            Err(missing) => (Err(missing.clone()), None),
+        };
+        child.tell(&Order::TableFile(path.clone(), state), fd.as_slice())?;
+    }
+    child.tell(&Order::Tables(change.path.clone()), &[])
 }
 
 /// The engine first: it waits for its agents' last outcomes.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::Snapshot;
+use config::{Problem, Snapshot};
 use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Formatter, Record, Style};
@@ -103,7 +103,7 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
     }
     let root = privilege::is_root();
     let user = if root { Some(engine_user(&mut settings)?) } else { None };
-    let snapshot = snapshot(&settings)?;
+    let (snapshot, catalog) = settings.open().map_err(|problems| misconfigured(&problems))?;
     for problem in snapshot.warnings() {
         eprintln!("ringpost: warning: {problem}");
     }
@@ -147,16 +147,19 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
         Destination::File(path) => Some(absolute(&path)),
         _ => None,
     };
-    let plan = Plan { start, settings: file, listeners, processes: root, log };
+    let sources = catalog.sources();
+    let plan = Plan { start, settings: file, listeners, processes: root, log, sources };
     plan.open_log().map_err(|error| config(error.to_string()))?;
     Ok((plan, banner, master_log))
 }
 
 fn snapshot(settings: &Settings) -> Result<std::sync::Arc<Snapshot>, Trouble> {
-    settings.snapshot().map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        config(lines.join("\n"))
-    })
+    settings.snapshot().map_err(|problems| misconfigured(&problems))
+}
+
+fn misconfigured(problems: &[Problem]) -> Trouble {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    config(lines.join("\n"))
 }
 
 /// The user that the engine becomes where master is root. Without a configuration there may be no such

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use config::{Machine, Problem, Snapshot, Sources};
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
-use table::Tables;
+use table::{Catalog, Tables};
 
 use crate::cli::Configuration;
 
@@ -91,6 +91,11 @@ impl Settings {
 
     /// Builds the snapshot, or says everything that is wrong.
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Vec<Problem>> {
+        self.open().map(|(snapshot, _)| snapshot)
+    }
+
+    /// The snapshot, and what was opened for it from files that may change.
+    pub(crate) fn open(&self) -> Result<(Arc<Snapshot>, Catalog), Vec<Problem>> {
         let sources = match &self.kind {
             Kind::Trial { data, domains } => Sources::new().serve(data, domains),
             Kind::Directory { main_cf, text } => {
@@ -99,7 +104,9 @@ impl Settings {
         };
         let sources = sources.overrides(self.overrides.iter().map(String::as_str));
         let machine = Machine { name: self.host_name.clone(), networks: self.networks.clone() };
-        Snapshot::build(&sources, &machine, &Tables::new(&table::Disk))
+        let tables = Tables::new(&table::Disk);
+        let snapshot = Snapshot::build(&sources, &machine, &tables)?;
+        Ok((snapshot, Catalog::new(tables)))
     }
 
     /// The settings as a file without a name, to be sent to a child.

@@ -5,6 +5,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::swap::{Missing, Stamp};
+
+/// Bytes of a cause that is told to master.
+const CAUSE_BYTES_MAX: usize = 2000;
+
 /// From master to a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
@@ -19,6 +24,10 @@ pub(crate) enum Order {
     Begin,
     /// The log file was moved away; here is its successor.
     ReopenLog,
+    /// A file for the change that follows; carries its descriptor where there is one.
+    TableFile(PathBuf, Result<Stamp, Missing>),
+    /// This file has changed, and the files since the last time are what its tables are read from.
+    Tables(PathBuf),
     /// Finish what is under way, close, end.
     Stop,
 }
@@ -30,6 +39,48 @@ pub(crate) enum Report {
     Ready,
     /// It cannot; this is why. Starting it again would not help.
     Refused(String),
+    /// To read what is made of `path` takes this file as well: a compiled table, or a text.
+    WantsFile {
+        /// What has changed.
+        path: PathBuf,
+        /// What is missing.
+        wanted: PathBuf,
+        /// See [`table::Manner`].
+        whole: bool,
+    },
+    /// What became of the change of a file.
+    Tables {
+        /// What has changed.
+        path: PathBuf,
+        /// See there.
+        loaded: Loaded,
+    },
+}
+
+/// What a child has made of a changed file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Loaded {
+    /// It is in use.
+    InUse,
+    /// Nothing is made of it any more.
+    Unused,
+    /// It was written to while it was read.
+    Unsettled,
+    /// It takes further files, which have been asked for.
+    Wanting,
+    /// It is no good, and this is why. What was there before stays.
+    Failed(String),
+}
+
+impl Loaded {
+    /// It is no good. A cause that quotes the file may be long; for the log it was said whole.
+    pub(crate) fn failed(why: &str) -> Self {
+        let mut end = why.len().min(CAUSE_BYTES_MAX);
+        while !why.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self::Failed(why[..end].to_owned())
+    }
 }
 
 /// How a child is to run.

@@ -123,6 +123,12 @@ impl Catalog {
         tables.chain(lists).collect()
     }
 
+    /// Whether there still is a table or file of patterns of this name, see [`Taken::name`].
+    pub fn has(&self, name: &str) -> bool {
+        self.live_tables().any(|(_, table)| table.name() == name)
+            || self.live_lists().any(|list| list.name() == name)
+    }
+
     /// Opens anew what `path` is a part of, reading `files`.
     pub fn reopen(&self, path: &Path, files: &dyn Files) -> Reopened {
         let stale = |entry: &Entry, table: &Table| {
@@ -164,7 +170,13 @@ impl Catalog {
         self.tables.retain(|entry| entry.table.strong_count() != 0);
         self.lists.retain(|list| list.strong_count() != 0);
         self.add(&new_tables, &new_lists);
-        let mut taken = Vec::new();
+        // What is named for the first time is worth a word only if it cannot answer.
+        let no_good = |name: String, trouble: Option<Arc<Trouble>>| {
+            trouble.map(|it| Taken { name, trouble: Some(it), serves: false, notes: Vec::new() })
+        };
+        let named = new_tables.iter().filter_map(|it| no_good(it.name().to_owned(), it.trouble()));
+        let mut taken: Vec<Taken> = named.collect();
+        taken.extend(new_lists.iter().filter_map(|list| no_good(list.name(), list.trouble())));
         let mut replaced = Replaced::default();
         for (table, generation) in tables {
             let trouble = generation.trouble.clone();

@@ -49,6 +49,10 @@ fn tables(kind: &str, opening: &Opening<'_>) -> Result<Box<[Table]>, String> {
     Ok(items(kind, "type:name", opening.name())?.map(|spec| opening.table(spec)).collect())
 }
 
+fn turn(tables: &[Table]) -> u64 {
+    tables.iter().map(Table::turn).fold(0, u64::wrapping_add)
+}
+
 #[derive(Debug)]
 struct Pipe(Box<[Table]>);
 
@@ -77,6 +81,10 @@ impl Lookup for Pipe {
 
     fn whole_keys_only(&self) -> bool {
         self.0[0].whole_keys_only()
+    }
+
+    fn turn(&self) -> u64 {
+        turn(&self.0)
     }
 }
 
@@ -117,6 +125,10 @@ impl Lookup for Union {
 
     fn whole_keys_only(&self) -> bool {
         self.0[0].whole_keys_only()
+    }
+
+    fn turn(&self) -> u64 {
+        turn(&self.0)
     }
 }
 
@@ -159,6 +171,10 @@ impl Lookup for Proxy {
 
     fn whole_keys_only(&self) -> bool {
         self.0.whole_keys_only()
+    }
+
+    fn turn(&self) -> u64 {
+        self.0.turn()
     }
 
     fn entries(&self) -> Option<Vec<(Box<str>, Value)>> {
