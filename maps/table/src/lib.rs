@@ -28,6 +28,7 @@ mod maps;
 mod matching;
 mod network;
 pub mod order;
+mod patterns;
 mod rule_lines;
 mod table;
 mod text;

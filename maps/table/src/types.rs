@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use crate::constant::Constant;
 use crate::{
-    Format, Lookup, MatchList, Note, Table, Tables, cidr, combined, compiled, host, inline, text,
+    Format, Lookup, MatchList, Note, Table, Tables, cidr, combined, compiled, host, inline,
+    patterns, text,
 };
 
 /// One table type: what stands before the colon, and what that means.
@@ -85,9 +86,11 @@ pub static TYPES: &[Type] = &[
     row("fail", Nature::Builtin, host::open_fail),
     compiled("hash", Format::Native, compiled::open),
     row("inline", Nature::Builtin, inline::open),
+    row("pcre", Nature::Linear, patterns::open_perl),
     row("pipemap", Nature::Combined, combined::open_pipe),
     row("proxy", Nature::Combined, combined::open_proxy),
     row("randmap", Nature::Builtin, combined::open_random),
+    row("regexp", Nature::Linear, patterns::open_posix),
     row("static", Nature::Builtin, |opening| Ok(Box::new(Constant::new(opening.name())))),
     row("texthash", Nature::Linear, text::open),
     row("unionmap", Nature::Combined, combined::open_union),

@@ -1,0 +1,199 @@
+//! One pattern, and whether it matches.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use regex_automata::meta;
+use regex_automata::nfa::thompson::{NFA, pikevm::PikeVM};
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Anchored, Input, MatchKind};
+
+use super::backtracking::{Backtracking, Groups};
+use super::grammar::{Flags, Source};
+use super::sequence::Sequence;
+use super::tree::Node;
+use super::{perl, posix};
+
+/// Memory of one automaton before it is built. Patterns that come near it are PCRE2's already.
+const NFA_BYTES_MAX: usize = 16 << 20;
+
+/// Memory for the states of one pattern's automaton, which come into being as they are needed.
+const STATES_BYTES_MAX: usize = 256 << 10;
+
+/// What a pattern's states take in the end, roughly.
+const STATES_BYTES_USUAL: usize = 32 << 10;
+
+/// Memory for the automata of all patterns of a table that are tried one by one. Those beyond are built
+/// again each time.
+pub(super) const AUTOMATA_BYTES_MAX: usize = 128 << 20;
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    source: Source,
+    groups: u32,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    Sequence(Sequence),
+    /// Built when it is first needed: of ten thousand patterns most are never more than suspected.
+    Automaton(OnceLock<Arc<meta::Regex>>),
+    Backtracking(Box<Backtracking>),
+}
+
+impl Matcher {
+    /// Compiles a pattern; also gives its tree, if there is one.
+    pub(super) fn new(source: Source) -> Result<(Self, Option<Node>), String> {
+        let (node, groups) = match source.flags {
+            Flags::Posix(flags) => posix::parse(source.text.as_bytes(), flags)
+                .map(|(node, groups)| (Some(node), groups))?,
+            Flags::Perl(flags) => perl::parse(&source.text, flags)
+                .map_or((None, 0), |(node, groups)| (Some(node), groups)),
+        };
+        if let Some(node) = node.as_ref().filter(|node| node.is_regular()) {
+            let test = match Sequence::new(node) {
+                Some(sequence) => Test::Sequence(sequence),
+                None => Test::Automaton(OnceLock::new()),
+            };
+            return Ok((Self { source, groups, test }, Some(node.clone())));
+        }
+        let backtracking = backtracking(&source, node.as_ref())?;
+        let groups = backtracking.group_count();
+        let test = Test::Backtracking(Box::new(backtracking));
+        Ok((Self { source, groups, test }, node))
+    }
+
+    /// How many groups the pattern has.
+    pub(super) fn group_count(&self) -> u32 {
+        self.groups
+    }
+
+    /// True where several of its kind can be one automaton.
+    pub(super) fn is_regular(&self) -> bool {
+        !matches!(self.test, Test::Backtracking(_))
+    }
+
+    /// True where trying it takes next to nothing.
+    pub(super) fn is_sequence(&self) -> bool {
+        matches!(self.test, Test::Sequence(_))
+    }
+
+    /// Whether the pattern matches; an error where that takes too long to find out.
+    pub(super) fn matches(&self, text: &[u8], used: &AtomicUsize) -> Result<bool, String> {
+        match &self.test {
+            Test::Sequence(sequence) => Ok(sequence.matches(text)),
+            Test::Automaton(automaton) => {
+                Ok(self.automaton(automaton, used)?.is_match(Input::new(text)))
+            }
+            Test::Backtracking(backtracking) => backtracking.matches(text),
+        }
+    }
+
+    /// Where the groups of a pattern that matches do.
+    pub(super) fn groups(&self, text: &[u8], used: &AtomicUsize) -> Result<Groups, String> {
+        const GONE: &str = "it matched, and then it did not";
+        let fresh = OnceLock::new();
+        let automaton = match &self.test {
+            Test::Backtracking(backtracking) => {
+                return backtracking.groups(text)?.ok_or_else(|| GONE.to_owned());
+            }
+            Test::Automaton(automaton) => automaton,
+            Test::Sequence(_) => &fresh,
+        };
+        let Some(node) = self.tree() else { return Err(GONE.to_owned()) };
+        match self.source.flags {
+            Flags::Posix(_) => {
+                let automaton = self.automaton(automaton, used)?;
+                let found = automaton.find(Input::new(text)).ok_or(GONE)?;
+                longest(&node, text, found.start())
+            }
+            Flags::Perl(flags) if node.has_doubtful_groups() => {
+                let backtracking = Backtracking::new(&self.source.text, flags)?;
+                backtracking.groups(text)?.ok_or_else(|| GONE.to_owned())
+            }
+            Flags::Perl(_) => {
+                let automaton = self.automaton(automaton, used)?;
+                let mut places = automaton.create_captures();
+                automaton.captures(Input::new(text), &mut places);
+                let group = |group| places.get_group(group).map(|span| (span.start, span.end));
+                Ok((0..places.group_len()).map(group).collect())
+            }
+        }
+    }
+
+    fn automaton(
+        &self,
+        kept: &OnceLock<Arc<meta::Regex>>,
+        used: &AtomicUsize,
+    ) -> Result<Arc<meta::Regex>, String> {
+        if let Some(automaton) = kept.get() {
+            return Ok(automaton.clone());
+        }
+        let node = self.tree().ok_or("the pattern cannot be read any more")?;
+        let automaton = meta::Builder::new()
+            .configure(
+                meta::Config::new()
+                    .utf8_empty(false)
+                    .nfa_size_limit(Some(NFA_BYTES_MAX))
+                    .hybrid_cache_capacity(STATES_BYTES_MAX),
+            )
+            .build_from_hir(&node.to_hir())
+            .map_err(|why| why.to_string())?;
+        let automaton = Arc::new(automaton);
+        let size = automaton.memory_usage() + STATES_BYTES_USUAL;
+        if used.fetch_add(size, Ordering::Relaxed) + size <= AUTOMATA_BYTES_MAX {
+            return Ok(kept.get_or_init(|| automaton).clone());
+        }
+        used.fetch_sub(size, Ordering::Relaxed);
+        Ok(automaton)
+    }
+
+    fn tree(&self) -> Option<Node> {
+        match self.source.flags {
+            Flags::Posix(flags) => posix::parse(self.source.text.as_bytes(), flags).ok(),
+            Flags::Perl(flags) => perl::parse(&self.source.text, flags),
+        }
+        .map(|(node, _)| node)
+    }
+}
+
+fn backtracking(source: &Source, node: Option<&Node>) -> Result<Backtracking, String> {
+    match (source.flags, node) {
+        (Flags::Perl(flags), _) => Backtracking::new(&source.text, flags),
+        (Flags::Posix(posix), Some(node)) => {
+            let flags = perl::Flags {
+                ignore_case: posix.ignore_case,
+                dot_all: true,
+                lines: false,
+                spaced: false,
+                anchored: false,
+                end_only: false,
+                lazy: false,
+            };
+            Backtracking::new(&node.to_perl(), flags)
+        }
+        (Flags::Posix(_), None) => Err("the pattern cannot be read".to_owned()),
+    }
+}
+
+/// Where the groups of a POSIX pattern match: of all matches that begin at `start` the longest counts,
+/// and of the ways to get there the one that prefers the first alternative and the most repetitions, as
+/// the GNU C library does (POSIX would have it prefer the longest groups).
+fn longest(node: &Node, text: &[u8], start: usize) -> Result<Groups, String> {
+    let nfa = NFA::compiler()
+        .configure(NFA::config().utf8(false).nfa_size_limit(Some(NFA_BYTES_MAX)))
+        .build_from_hir(&node.to_hir())
+        .map_err(|why| why.to_string())?;
+    let machine = PikeVM::builder()
+        .configure(PikeVM::config().match_kind(MatchKind::All))
+        .build_from_nfa(nfa)
+        .map_err(|why| why.to_string())?;
+    let mut cache = machine.create_cache();
+    let mut slots: Vec<Option<NonMaxUsize>> = vec![None; machine.get_nfa().group_info().slot_len()];
+    let input = Input::new(text).span(start..text.len()).anchored(Anchored::Yes);
+    machine.search_slots(&mut cache, &input, &mut slots);
+    let group = |ends: &[Option<NonMaxUsize>]| Some((ends[0]?.get(), ends[1]?.get()));
+    Ok(slots.chunks_exact(2).map(group).collect())
+}
