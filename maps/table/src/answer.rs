@@ -78,13 +78,41 @@ impl fmt::Debug for Response {
 ///
 /// Opaque, because a table keeps its values where it likes: in memory, or in a mapped file that the
 /// value keeps alive, also when the table has a new one since.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Value(Bytes);
+#[derive(Clone)]
+pub struct Value(Text);
+
+/// Bytes of a value that is copied instead of shared.
+const SHORT_BYTES: usize = 38;
+
+#[derive(Clone)]
+enum Text {
+    /// Nearly every value. Copying these few bytes costs less than counting who has the file, which
+    /// all threads would do in the same place.
+    Short {
+        len: u8,
+        bytes: [u8; SHORT_BYTES],
+    },
+    Long(Bytes),
+}
 
 impl Value {
-    /// The text that is these bytes of a file or an answer; `None` where they are no text.
+    /// The text that is these bytes; `None` where they are no text.
     pub fn from_utf8(bytes: Bytes) -> Option<Self> {
-        std::str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+        Self::within(&bytes, &bytes)
+    }
+
+    /// The same for bytes that are a part of `whole`.
+    pub(crate) fn within(whole: &Bytes, part: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(part).ok()?;
+        Some(Self(Text::short(text).unwrap_or_else(|| Text::Long(whole.slice_ref(part)))))
+    }
+}
+
+impl Text {
+    fn short(text: &str) -> Option<Self> {
+        let mut bytes = [0; SHORT_BYTES];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self::Short { len: text.len() as u8, bytes })
     }
 }
 
@@ -92,21 +120,41 @@ impl Deref for Value {
     type Target = str;
 
     fn deref(&self) -> &str {
+        let bytes = match &self.0 {
+            Text::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Text::Long(bytes) => bytes,
+        };
         // Looked at again rather than trusted: what is mapped could be changed by somebody who writes
         // to a file in place, and must still be no more than wrong.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Value {}
+
+impl std::hash::Hash for Value {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
     }
 }
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        let long = || Text::Long(Bytes::copy_from_slice(text.as_bytes()));
+        Self(Text::short(text).unwrap_or_else(long))
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self(text.into())
+        let short = Text::short(&text);
+        Self(short.unwrap_or_else(|| Text::Long(text.into())))
     }
 }
 

@@ -13,10 +13,16 @@ pub(crate) enum Folded<'a> {
 }
 
 pub(crate) fn folded(key: &str) -> Folded<'_> {
-    if !key.is_ascii() {
+    // Without an early end, so that the compiler looks at many bytes at a time.
+    let (mut upper, mut ascii) = (false, true);
+    for b in key.bytes() {
+        upper |= b.is_ascii_uppercase();
+        ascii &= b.is_ascii();
+    }
+    if !ascii {
         return Folded::Long(key.to_lowercase());
     }
-    if !key.bytes().any(|b| b.is_ascii_uppercase()) {
+    if !upper {
         return Folded::Same(key);
     }
     Folded::Short(key.bytes().map(|b| b.to_ascii_lowercase()).collect())

@@ -339,7 +339,7 @@ mod tests {
             notes,
             [
                 "/t:2: expected format: key whitespace value -- ignoring this line",
-                "/t:3: unbalanced '\"' -- ignoring this line",
+                "/t:3: unbalanced '\"' in '\"c 2' -- ignoring this line",
                 "/t:4: duplicate entry: \"a\"",
                 "/t:5: record is in \"key: value\" format; is this an alias file?",
             ]

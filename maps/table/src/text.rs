@@ -5,7 +5,7 @@
 //! equal keys counts; rules and words are those of postfix `src/util/dict_thash.c`, and so of postmap. A
 //! file that is no text at all is refused whole.
 
-use cf::{LineError, Lines, Position};
+use cf::{EntryError, LineError, Lines, Position};
 
 use crate::hash::HashTable;
 use crate::{Lookup, Note, Opening};
@@ -30,6 +30,9 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Box<dyn Lookup>, String> {
             }
         };
         match cf::split_entry(&line.text) {
+            Err(why @ EntryError::Unbalanced) => {
+                note(line.line, format!("{why} in '{}' -- ignoring this line", line.text));
+            }
             Err(why) => note(line.line, format!("{why} -- ignoring this line")),
             Ok((key, value)) => {
                 if key.ends_with(':') {

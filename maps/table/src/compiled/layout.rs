@@ -15,18 +15,26 @@
 //! |     56 |     4 | CRC-32C of everything after the header                         |
 //! |     60 |     4 | CRC-32C of the header up to here                               |
 //! |     64 |       | the entries of bucket 0, of bucket 1, ...                      |
-//! |        |       | zeros, to a multiple of 8                                      |
-//! |        |     8 | each: directory, one word a bucket and one behind the last     |
+//! |        |       | zeros, to a multiple of 32                                     |
+//! |        |    32 | each: directory, one line a bucket and one behind the last     |
 //!
 //! An entry is the length of its key, the length of its value (both LEB128), the key, the value.
 //!
-//! A word of the directory has the offset of the bucket's first entry in its low 40 bits; the bucket ends
-//! where the next one begins. Above are 24 bits of filter: each key in the bucket has set two of them, so
-//! that a key which is not there is mostly known to be missing without a look at any entry.
+//! The hash is XXH3-64 with the seed. An entry's bucket is `hash * buckets / 2^64`, so entries are in the
+//! order of their hashes: whoever writes the file sorts them once and then writes from front to end, and
+//! nothing is ever moved to make room. Its fingerprint is the hash's lowest byte, and 1 where that is 0.
 //!
-//! The hash is XXH3-64 with the seed. Its bucket is `hash * buckets / 2^64`, so entries are in the order
-//! of their hashes: whoever writes the file sorts them once and then writes from front to end, and
-//! nothing is ever moved to make room.
+//! A line of the directory, which lies within one line of the processor's cache:
+//!
+//! | offset | bytes | field                                                          |
+//! |-------:|------:|----------------------------------------------------------------|
+//! |      0 |     9 | fingerprints of the bucket's first entries; 0 where there is none |
+//! |      9 |     5 | 39 bits: offset of its first entry, it ends where the next bucket begins; the highest bit: there are further entries behind those with fingerprints |
+//! |     14 |    18 | where each of these begins, 2 bytes each, from the first one   |
+//!
+//! With six entries to a bucket one in twelve has more than nine; those behind them are found by going
+//! through the entries from the ninth on. So are those behind one so long that two bytes cannot tell
+//! where the next begins.
 
 use std::fmt;
 
@@ -34,17 +42,25 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 64;
-/// Entries to a bucket, on average. With two, a hit compares one and a half keys, which lie side by
-/// side, and the directory takes four bytes an entry.
-pub(super) const BUCKET_ENTRIES: u64 = 2;
+/// Bytes of a line of the directory.
+pub(super) const LINE_BYTES: usize = 32;
+/// Entries to a bucket, on average: the directory takes five and a third bytes an entry.
+pub(super) const BUCKET_ENTRIES: u64 = 6;
+/// Entries of a bucket that have fingerprints.
+const MARKED_MAX: usize = 9;
+/// Where a line says where these are.
+const PLACES: usize = MARKED_MAX + 5;
+/// The highest bit of the offset.
+const MORE: u8 = 0x80;
+/// Bytes that are 1, and the bytes of the fingerprints.
+const ONES: u128 = u128::MAX / 0xff;
+const NINE: u128 = (1 << (8 * MARKED_MAX)) - 1;
 /// Where a file ends at the latest.
-pub(super) const FILE_BYTES_MAX: u64 = 1 << OFFSET_BITS;
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 39;
 
 const MAGIC: [u8; 8] = *b"\x89RPMAP\r\n";
 const VERSION: u32 = 1;
 const FOLDED: u32 = 1;
-const OFFSET_BITS: u32 = 40;
-const FILTER_BITS: u64 = 24;
 
 /// What the header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,11 +180,12 @@ impl Header {
     }
 
     fn is_sensible(&self) -> bool {
-        let words = self.buckets.checked_add(1).and_then(|words| words.checked_mul(8));
+        let lines = self.buckets.checked_add(1);
+        let directory = lines.and_then(|lines| lines.checked_mul(LINE_BYTES as u64));
         self.buckets > 0
             && self.directory >= HEADER_BYTES as u64
-            && self.directory.is_multiple_of(8)
-            && words.and_then(|bytes| self.directory.checked_add(bytes)) == Some(self.length)
+            && self.directory.is_multiple_of(LINE_BYTES as u64)
+            && directory.and_then(|bytes| self.directory.checked_add(bytes)) == Some(self.length)
     }
 }
 
@@ -185,16 +202,95 @@ pub(super) fn bucket(hash: u64, buckets: u64) -> u64 {
     ((u128::from(hash) * u128::from(buckets)) >> 64) as u64
 }
 
-/// The bits that a key sets in the word of its bucket: from the low end of the hash, where the bucket
-/// comes from the high end.
-pub(super) fn filter(hash: u64) -> u64 {
-    let bit = |part: u64| 1 << (OFFSET_BITS as u64 + (((part & 0xffff) * FILTER_BITS) >> 16));
-    bit(hash) | bit(hash >> 16)
+/// What an entry is known by in its bucket's line: from the low end of the hash, where the bucket comes
+/// from the high end.
+pub(super) fn fingerprint(hash: u64) -> u8 {
+    (hash as u8).max(1)
 }
 
-/// The offset in a word of the directory.
-pub(super) fn offset(word: u64) -> u64 {
-    word & (FILE_BYTES_MAX - 1)
+/// A line of the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line([u8; LINE_BYTES]);
+
+impl Line {
+    /// The line of a bucket that begins here and has no entries so far.
+    pub(super) fn starting_at(offset: u64) -> Self {
+        let mut line = [0; LINE_BYTES];
+        line[MARKED_MAX..PLACES].copy_from_slice(&offset.to_le_bytes()[..5]);
+        Self(line)
+    }
+
+    /// Adds the bucket's next entry, which begins at `offset`.
+    pub(super) fn add(&mut self, fingerprint: u8, offset: u64) {
+        let marked = self.marked();
+        let from_first = u16::try_from(offset - self.offset());
+        match from_first {
+            Ok(from_first) if marked < MARKED_MAX && !self.has_more() => {
+                self.0[marked] = fingerprint;
+                let place = PLACES + 2 * marked;
+                self.0[place..place + 2].copy_from_slice(&from_first.to_le_bytes());
+            }
+            _ => self.0[PLACES - 1] |= MORE,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; LINE_BYTES] {
+        &self.0
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; LINE_BYTES]) -> Self {
+        Self(*bytes)
+    }
+
+    /// Where the bucket begins.
+    pub(super) fn offset(&self) -> u64 {
+        (self.front() >> (8 * MARKED_MAX)) as u64 & (FILE_BYTES_MAX - 1)
+    }
+
+    /// How many entries have fingerprints.
+    fn marked(&self) -> usize {
+        let marks = self.front() & NINE;
+        (u128::BITS - marks.leading_zeros()).div_ceil(8) as usize
+    }
+
+    /// Whether there are entries without a fingerprint.
+    pub(super) fn has_more(&self) -> bool {
+        self.0[PLACES - 1] & MORE != 0
+    }
+
+    /// Where the entry begins that is `nth` in the bucket, from the bucket's beginning.
+    fn nth(&self, nth: usize) -> usize {
+        let place = PLACES + 2 * nth;
+        usize::from(u16::from_le_bytes([self.0[place], self.0[place + 1]]))
+    }
+
+    /// Where the last entry with a fingerprint begins, if there is one.
+    pub(super) fn last(&self) -> usize {
+        self.nth(self.marked().saturating_sub(1))
+    }
+
+    /// Where the entries with this fingerprint begin. Rarely there is one too many; its key tells.
+    pub(super) fn candidates(&self, fingerprint: u8) -> impl Iterator<Item = usize> {
+        // All nine at once, and without a branch that the processor would have to guess: a byte that is
+        // zero borrows from its highest bit.
+        let differing = self.front() ^ (ONES * u128::from(fingerprint));
+        let mut equal = differing.wrapping_sub(ONES) & !differing & (ONES << 7) & NINE;
+        std::iter::from_fn(move || {
+            if equal == 0 {
+                return None;
+            }
+            let nth = equal.trailing_zeros() as usize / 8;
+            equal &= equal - 1;
+            Some(self.nth(nth))
+        })
+    }
+
+    /// The fingerprints, the offset, and the first of the places.
+    fn front(&self) -> u128 {
+        let mut front = [0; 16];
+        front.copy_from_slice(&self.0[..16]);
+        u128::from_le_bytes(front)
+    }
 }
 
 /// Appends a length.
@@ -262,11 +358,43 @@ mod tests {
     }
 
     #[test]
-    fn filters_stay_above_the_offset() {
-        for hash in [0, 1, 0xffff, 0xffff_ffff, u64::MAX] {
-            assert_eq!(offset(filter(hash)), 0);
-            assert_ne!(filter(hash), 0);
+    fn a_line_finds_its_entries_by_their_fingerprints() {
+        let mut line = Line::starting_at(0x7b_cdef_0123);
+        let marks = [7, 1, 255, 7, 128, 2, 3, 4, 7];
+        for (at, mark) in marks.into_iter().enumerate() {
+            assert!(!line.has_more());
+            line.add(mark, 0x7b_cdef_0123 + at as u64 * 50);
         }
+        assert_eq!(line.offset(), 0x7b_cdef_0123);
+        assert_eq!(line.candidates(7).collect::<Vec<_>>(), [0, 150, 400]);
+        for (mark, at) in [(1, 50), (255, 100), (128, 200), (4, 350)] {
+            assert!(line.candidates(mark).any(|found| found == at), "{mark}");
+        }
+        assert_eq!(line.candidates(9).count(), 0);
+        assert_eq!(line.last(), 400);
+        line.add(9, 0x7b_cdef_0123 + 450);
+        assert!(line.has_more());
+        assert_eq!(line.candidates(9).count(), 0);
+    }
+
+    #[test]
+    fn what_begins_too_far_behind_the_first_has_no_fingerprint_and_none_behind_it() {
+        let mut line = Line::starting_at(64);
+        line.add(1, 64);
+        line.add(2, 64 + 0xffff);
+        line.add(3, 64 + 0x10000);
+        line.add(4, 64 + 10);
+        assert_eq!(line.candidates(2).collect::<Vec<_>>(), [0xffff]);
+        assert_eq!((line.candidates(3).count(), line.candidates(4).count()), (0, 0));
+        assert!(line.has_more());
+        assert_eq!(line.last(), 0xffff);
+    }
+
+    #[test]
+    fn no_line_makes_anything_panic() {
+        let line = Line::from_bytes(&[0xff; LINE_BYTES]);
+        assert_eq!(line.candidates(0xff).count(), MARKED_MAX);
+        assert_eq!(line.last(), 0xffff);
     }
 
     #[test]
@@ -277,11 +405,11 @@ mod tests {
             entries: 0,
             buckets: 1,
             directory: 64,
-            length: 80,
-            body_crc: crc32c::crc32c(&[0; 16]),
+            length: 128,
+            body_crc: crc32c::crc32c(&[0; 64]),
         };
         let mut file = header.encode().to_vec();
-        file.extend_from_slice(&[0; 16]);
+        file.extend_from_slice(&[0; 64]);
         assert_eq!(Header::of_file(&file), Ok(header));
         for bit in 0..file.len() * 8 {
             file[bit / 8] ^= 1 << (bit % 8);
@@ -292,6 +420,6 @@ mod tests {
             assert!(Header::of_file(&file[..cut]).is_err(), "cut at {cut}");
         }
         file.push(0);
-        assert_eq!(Header::of_file(&file), Err(Damage::Length { found: 81, expected: 80 }));
+        assert_eq!(Header::of_file(&file), Err(Damage::Length { found: 129, expected: 128 }));
     }
 }

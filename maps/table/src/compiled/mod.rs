@@ -14,8 +14,6 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
-
 pub use builder::{Builder, Built, DUPLICATES_REPORTED_MAX, Duplicate, EntryError};
 pub use collection::Duplicates;
 pub use layout::Damage;
@@ -70,20 +68,25 @@ impl Lookup for Compiled {
     fn lookup(&self, key: &str) -> Response {
         let found = match self.table.is_folded() {
             true => self.table.get(folded(key).as_bytes()),
-            false => self.table.get(key.as_bytes()),
+            // Made by `postmap -f`. Postfix folds what is asked for all the same, and then never finds the
+            // entries that are not in lower case.
+            false => match self.table.get(key.as_bytes()) {
+                Ok(None) => self.table.get(folded(key).as_bytes()),
+                found => found,
+            },
         };
-        answer(&self.name, found.map_err(|damage| damage.to_string())).into()
+        match found {
+            Ok(None) => Answer::NotFound,
+            Ok(Some(value)) => answer(&self.name, Value::within(self.table.file(), value)),
+            Err(damage) => Trouble::answer(&*self.name, damage.to_string()),
+        }
+        .into()
     }
 }
 
-/// What is found in a file, as an answer.
-fn answer(table: &str, found: Result<Option<Bytes>, String>) -> Answer {
-    match found {
-        Ok(None) => Answer::NotFound,
-        Ok(Some(value)) => match Value::from_utf8(value) {
-            Some(value) => Answer::Found(value),
-            None => Trouble::answer(table, "the value of this key is not valid UTF-8"),
-        },
-        Err(why) => Trouble::answer(table, why),
+fn answer(table: &str, value: Option<Value>) -> Answer {
+    match value {
+        Some(value) => Answer::Found(value),
+        None => Trouble::answer(table, "the value of this key is not valid UTF-8"),
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::layout::{self, BUCKET_ENTRIES, Damage, HEADER_BYTES, Header};
+use super::layout::{self, BUCKET_ENTRIES, Damage, HEADER_BYTES, Header, LINE_BYTES, Line};
 use super::replacement::{FileError, Replacement};
 
 /// What is written at a time.
@@ -25,8 +25,8 @@ pub(super) struct Writer<'a> {
     offset: u64,
     crc: u32,
     header: Header,
-    /// The words of all buckets up to the one that is being filled.
-    directory: Vec<u64>,
+    /// The lines of all buckets up to the one that is being filled.
+    directory: Vec<Line>,
 }
 
 impl<'a> Writer<'a> {
@@ -35,12 +35,12 @@ impl<'a> Writer<'a> {
         let buckets = entries.div_ceil(BUCKET_ENTRIES).max(1);
         let header =
             Header { folded, seed, entries: 0, buckets, directory: 0, length: 0, body_crc: 0 };
-        let words = usize::try_from(buckets + 1).unwrap_or(0);
+        let lines = usize::try_from(buckets + 1).unwrap_or(0);
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         // The header comes last, when everything in it is known.
         buffer.resize(HEADER_BYTES, 0);
         let offset = HEADER_BYTES as u64;
-        Self { file, buffer, offset, crc: 0, header, directory: Vec::with_capacity(words) }
+        Self { file, buffer, offset, crc: 0, header, directory: Vec::with_capacity(lines) }
     }
 
     /// Adds an entry, encoded.
@@ -50,8 +50,8 @@ impl<'a> Writer<'a> {
             return Err(FileError::new("write", self.file.path(), error));
         }
         self.start_buckets(layout::bucket(hash, self.header.buckets) + 1);
-        if let Some(word) = self.directory.last_mut() {
-            *word |= layout::filter(hash);
+        if let Some(line) = self.directory.last_mut() {
+            line.add(layout::fingerprint(hash), self.offset);
         }
         self.header.entries += 1;
         self.append(entry)
@@ -60,12 +60,11 @@ impl<'a> Writer<'a> {
     /// Writes the rest, and returns how long the file is.
     pub(super) fn finish(mut self) -> Result<u64, FileError> {
         self.start_buckets(self.header.buckets + 1);
-        let padding = [0; 8];
-        let padding = &padding[..(self.offset.next_multiple_of(8) - self.offset) as usize];
-        self.append(padding)?;
+        let padding = self.offset.next_multiple_of(LINE_BYTES as u64) - self.offset;
+        self.append(&[0; LINE_BYTES][..padding as usize])?;
         self.header.directory = self.offset;
-        for word in std::mem::take(&mut self.directory) {
-            self.append(&word.to_le_bytes())?;
+        for line in std::mem::take(&mut self.directory) {
+            self.append(line.bytes())?;
         }
         self.flush()?;
         self.header.length = self.offset;
@@ -77,7 +76,7 @@ impl<'a> Writer<'a> {
     /// Says that buckets before the `count`th have all their entries.
     fn start_buckets(&mut self, count: u64) {
         while (self.directory.len() as u64) < count {
-            self.directory.push(self.offset);
+            self.directory.push(Line::starting_at(self.offset));
         }
     }
 
@@ -122,42 +121,55 @@ impl Native {
         self.header.folded
     }
 
-    /// The value of a key, which is folded where the table is.
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Damage> {
+    /// The value of a key, which is folded where the table is. It lies in [`Native::file`].
+    #[inline]
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Damage> {
         let hash = layout::hash(key, self.header.seed);
-        let bucket = layout::bucket(hash, self.header.buckets);
-        let [word, next] = self.words(bucket).ok_or(Damage::Nonsense)?;
-        let filter = layout::filter(hash);
-        if word & filter != filter {
+        let (line, bucket) = self.bucket(layout::bucket(hash, self.header.buckets))?;
+        for at in line.candidates(layout::fingerprint(hash)) {
+            let (found, value, _) = entry(bucket, at)?;
+            if found == key {
+                return Ok(Some(value));
+            }
+        }
+        if !line.has_more() {
             return Ok(None);
         }
-        let range = layout::offset(word) as usize..layout::offset(next) as usize;
-        let mut entries = self.file.get(range).ok_or(Damage::Nonsense)?;
-        while !entries.is_empty() {
-            let (found, value, rest) = layout::entry(entries).ok_or(Damage::Nonsense)?;
+        let (.., mut rest) = entry(bucket, line.last())?;
+        while !rest.is_empty() {
+            let (found, value, behind) = entry(rest, 0)?;
             if found == key {
-                return Ok(Some(self.file.slice_ref(value)));
+                return Ok(Some(value));
             }
-            entries = rest;
+            rest = behind;
         }
         Ok(None)
     }
 
-    /// A bucket's word and the one after it.
-    fn words(&self, bucket: u64) -> Option<[u64; 2]> {
-        let at = usize::try_from(self.header.directory + bucket * 8).ok()?;
-        let bytes: &[u8; 16] = self.file.get(at..)?.first_chunk()?;
-        let both = u128::from_le_bytes(*bytes);
-        Some([both as u64, (both >> 64) as u64])
+    /// The whole file, so that a value may hold on to it.
+    pub(super) fn file(&self) -> &Bytes {
+        &self.file
+    }
+
+    /// A bucket's line, and its entries.
+    fn bucket(&self, bucket: u64) -> Result<(Line, &[u8]), Damage> {
+        let at = self.header.directory + bucket * LINE_BYTES as u64;
+        let lines = usize::try_from(at).ok().and_then(|at| self.file.get(at..));
+        let (line, rest) = lines.and_then(|it| it.split_first_chunk()).ok_or(Damage::Nonsense)?;
+        let next = rest.first_chunk().ok_or(Damage::Nonsense)?;
+        let (line, next) = (Line::from_bytes(line), Line::from_bytes(next));
+        let entries = self.file.get(line.offset() as usize..next.offset() as usize);
+        Ok((line, entries.ok_or(Damage::Nonsense)?))
     }
 
     /// All entries, in the order of the file.
     pub(super) fn entries(&self) -> impl Iterator<Item = Result<(Bytes, Bytes), Damage>> + '_ {
-        let end = match self.words(self.header.buckets - 1) {
-            Some([_, end]) => layout::offset(end) as usize,
-            None => 0,
+        let mut rest = match self.bucket(self.header.buckets - 1) {
+            Ok((line, last)) => {
+                self.file.get(HEADER_BYTES..line.offset() as usize + last.len()).unwrap_or_default()
+            }
+            Err(_) => &[],
         };
-        let mut rest = self.file.get(HEADER_BYTES..end).unwrap_or_default();
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -169,4 +181,9 @@ impl Native {
             )
         })
     }
+}
+
+/// The entry at this place in a bucket, see [`layout::entry`].
+fn entry(bucket: &[u8], at: usize) -> Result<(&[u8], &[u8], &[u8]), Damage> {
+    bucket.get(at..).and_then(layout::entry).ok_or(Damage::Nonsense)
 }

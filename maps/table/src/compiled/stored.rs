@@ -39,7 +39,8 @@ impl Stored {
 
     /// The value of a key as it is in the file: nothing is folded.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, FileError> {
-        self.table.get(key).map_err(|damage| self.damaged(damage))
+        let found = self.table.get(key).map_err(|damage| self.damaged(damage))?;
+        Ok(found.map(|value| self.table.file().slice_ref(value)))
     }
 
     /// Every entry, in the file's order.

@@ -109,6 +109,12 @@ fn a_table_without_folding_tells_case_apart() {
     assert_eq!(builder.finish().unwrap().entries, 2);
     assert_eq!(found(&directory.table(), "a").as_deref(), Some("1"));
     assert_eq!(found(&directory.table(), "A").as_deref(), Some("2"));
+
+    let mut builder = Builder::new(Format::Native, directory.source()).without_folding();
+    add(&mut builder, &[("lower", "1"), ("Upper", "2")]);
+    builder.finish().unwrap();
+    assert_eq!(found(&directory.table(), "Lower").as_deref(), Some("1"));
+    assert_eq!(found(&directory.table(), "upper"), None);
 }
 
 #[test]
@@ -226,7 +232,7 @@ fn each_bad_file_is_refused_with_what_is_wrong_and_what_to_do() {
         (b"a 1\nb 2\n".to_vec(), "this is no compiled table"),
         (vec![0; 4096], "this is no compiled table"),
         (later, "its format has version 2, and version 1 is known here"),
-        (cut, "it was cut: 100 of 112 bytes are there"),
+        (cut, "it was cut: 100 of 160 bytes are there"),
         (altered, "it is damaged: its checksum does not match"),
     ] {
         let expected = format!("/t.db: {why}; \"postmap hash:/t\" makes it anew");
