@@ -121,13 +121,13 @@ impl Change {
         }
     }
 
-    /// Reads the payload of a record of this kind, which is neither `Accepted` nor `Footer`.
+    /// Reads the payload of a record of this kind, which is neither `Accepted` nor part of a footer.
     pub(crate) fn decode(kind: Kind, payload: &[u8]) -> Result<(QueueId, u64, Self), Malformed> {
         let mut fields = Fields::new(payload);
         let id = QueueId::from_u64(fields.u64()?);
         let home_seq = fields.u64()?;
         let change = match kind {
-            Kind::Accepted | Kind::Footer => return Err(Malformed),
+            Kind::Accepted | Kind::Footer | Kind::Digest => return Err(Malformed),
             Kind::Delivered => Self::Delivered { number: fields.u32()?, at: fields.time()? },
             Kind::Deferred => {
                 let (number, retry) = (fields.u32()?, fields.time()?);

@@ -50,12 +50,14 @@ pub(crate) enum Kind {
     Rewrite = 11,
     /// Envelope and all recipient states, so that earlier records are no longer needed.
     Snapshot = 12,
-    /// What the segment holds; its last record.
+    /// Where the digest of a full segment lies; its last record.
     Footer = 13,
+    /// What the records of a full segment say, without the contents.
+    Digest = 14,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Accepted,
         Self::Delivered,
         Self::Deferred,
@@ -69,7 +71,14 @@ impl Kind {
         Self::Rewrite,
         Self::Snapshot,
         Self::Footer,
+        Self::Digest,
     ];
+
+    /// Part of a segment's end. Those records take no sequence number of their own: they repeat the one that
+    /// the next segment begins with.
+    pub(crate) fn is_of_footer(self) -> bool {
+        matches!(self, Self::Footer | Self::Digest)
+    }
 
     pub(crate) fn from_u8(byte: u8) -> Option<Self> {
         Self::ALL.get(usize::from(byte).checked_sub(1)?).copied()
@@ -213,7 +222,7 @@ mod tests {
     #[test]
     fn a_kind_from_the_future_is_torn_rather_than_guessed() {
         let mut log = encoded(Kind::Accepted, 7, b"hello");
-        log[16] = 14;
+        log[16] = 15;
         finish(&mut log, STAMP, true);
         assert_eq!(decode(&log, STAMP), Err(Torn));
     }

@@ -17,13 +17,11 @@ use crate::codec::{Kind, record_bytes};
 use crate::disk::{Buf, Disk};
 use crate::entry::{Entry, Stored};
 use crate::error::Refusal;
-use crate::fields::{put_u32, put_u64};
+use crate::footer::{self, Footer};
 use crate::group::{Decision, Group, decide};
 use crate::segment::{HEAD_BYTES, Head, PAGE};
 use crate::slice::{Core, Inner};
 
-/// An entry of a footer: queue id and offset of the record.
-pub(crate) const FOOTER_ENTRY_BYTES: usize = 12;
 /// How soon memory for the head of a segment is asked for again.
 const MEMORY_RETRY: Duration = Duration::from_millis(1);
 /// Stale ids that the order of untried messages may hold before it is tidied.
@@ -115,7 +113,9 @@ impl<D: Disk> Inner<D> {
 
     async fn write(&self, mut batch: Batch<D::Buf>) -> Result<Durable<D::Buf>, Refusal> {
         let bytes = batch.padded_bytes();
-        while !self.fits(bytes, batch.messages.len()) {
+        let items_bytes = footer::items_bytes(&batch.buf[..batch.used]);
+        let needs = batch.messages.len() + batch.effects.len();
+        while !self.fits(bytes, items_bytes, needs) {
             self.roll().await?;
         }
         let (slot, offset, file, stamp) = {
@@ -138,8 +138,6 @@ impl<D: Disk> Inner<D> {
         let Durable { buf, written, messages, effects, last_seq } = batch;
         let Written { slot, offset, arena_offset, .. } = written;
         let bytes = buf.len();
-        let memory: Option<Rc<dyn Any>> =
-            if messages.is_empty() { None } else { Some(Rc::new(buf)) };
         let mut core = self.core.borrow_mut();
         core.touched = Instant::now();
         core.counters.batches += 1;
@@ -149,7 +147,10 @@ impl<D: Disk> Inner<D> {
         let position = core.space.current_slot_mut().expect("it was not changed meanwhile");
         position.end += bytes as u32;
         position.last_seq = last_seq;
+        position.digest.add_batch(&buf, offset);
         core.space.touch(slot);
+        let memory: Option<Rc<dyn Any>> =
+            if messages.is_empty() { None } else { Some(Rc::new(buf)) };
         let mut corrections = Vec::new();
         for Arrival { mut entry, copied } in messages {
             entry.slot = slot;
@@ -161,7 +162,6 @@ impl<D: Disk> Inner<D> {
                 }
                 entry.stored = Stored::Inline { offset: content + offset, len };
             }
-            core.space.note_message(slot, entry.id, entry.record_offset);
             match copied {
                 None => {
                     core.counters.messages += 1;
@@ -179,7 +179,12 @@ impl<D: Disk> Inner<D> {
         for effect in effects {
             match effect {
                 Effect::Needs { home_seq } => core.space.note_need(slot, home_seq),
-                Effect::Gone { id } => files.extend(core.gone(id)),
+                Effect::Gone { id } => {
+                    files.extend(core.gone(id));
+                    if let Some(slot) = core.space.slots.get_mut(&slot) {
+                        slot.digest.note_gone(id);
+                    }
+                }
             }
         }
         drop(core);
@@ -189,13 +194,13 @@ impl<D: Disk> Inner<D> {
         (memory, files)
     }
 
-    /// Whether the current segment has room for a batch, and for the footer that then must still follow.
-    fn fits(&self, bytes: usize, messages: usize) -> bool {
+    /// Whether the current segment has room for a batch, and for the footer that should still follow. On a full
+    /// disk its room is better used.
+    fn fits(&self, bytes: usize, items_bytes: usize, needs: usize) -> bool {
         let core = self.core.borrow();
         core.space.current_slot().is_some_and(|slot| {
-            let entries = slot.messages.len() + messages;
-            let footer = record_bytes(entries * FOOTER_ENTRY_BYTES).next_multiple_of(PAGE);
-            u64::from(slot.end) + (bytes + footer) as u64 <= slot.head.bytes
+            let room = slot.head.bytes - u64::from(slot.end);
+            if core.disk_full { bytes as u64 <= room } else { slot.fits(bytes, items_bytes, needs) }
         })
     }
 
@@ -241,30 +246,50 @@ impl<D: Disk> Inner<D> {
         }
     }
 
-    /// Closes the current segment with a list of what is in it. It is a help and no more: without memory
-    /// for it, it is left out.
-    async fn write_footer(&self) -> Result<(), Refusal> {
-        let (file, offset, stamp, seq, payload) = {
+    /// Closes the current segment with what its records say. It is a help and no more: without memory
+    /// or room for it, it is left out, and the records are read instead.
+    pub(crate) async fn write_footer(&self) -> Result<(), Refusal> {
+        let (file, head, footer, digest) = {
             let mut core = self.core.borrow_mut();
-            let seq = core.first_unwritten_seq();
+            let next_seq = core.first_unwritten_seq();
             let Some(slot) = core.space.current_slot_mut() else { return Ok(()) };
-            let messages = std::mem::take(&mut slot.messages);
-            let mut payload = Vec::with_capacity(messages.len() * FOOTER_ENTRY_BYTES);
-            for (id, offset) in messages {
-                put_u64(&mut payload, id.as_u64());
-                put_u32(&mut payload, offset);
+            let Some((footer, digest)) = slot.take_footer(next_seq) else { return Ok(()) };
+            (slot.file.clone(), slot.head, footer, digest)
+        };
+        let mut offset = u64::from(footer.digest_offset);
+        for piece in digest.chunks(footer::PIECE_BYTES) {
+            let seq = footer.next_seq;
+            match self.write_record(&file, offset, head.stamp, Kind::Digest, seq, piece).await? {
+                Some(bytes) => offset += bytes,
+                None => return Ok(()),
             }
-            (slot.file.clone(), slot.end, slot.head.stamp, seq, payload)
-        };
-        let Some(buf) = Alloc::alloc(self, record_bytes(payload.len())) else {
-            return Ok(());
-        };
+        }
+        // Last: what it points to is there.
+        let (offset, pointer) = (Footer::offset(&head), footer.encode());
+        self.write_record(&file, offset, head.stamp, Kind::Footer, footer.next_seq, &pointer)
+            .await
+            .map(drop)
+    }
+
+    /// Writes a record by itself. Returns how many bytes it took; `None` where there is no memory for it.
+    async fn write_record(
+        &self,
+        file: &D::File,
+        offset: u64,
+        stamp: u32,
+        kind: Kind,
+        seq: u64,
+        payload: &[u8],
+    ) -> Result<Option<u64>, Refusal> {
+        let Some(buf) = Alloc::alloc(self, record_bytes(payload.len())) else { return Ok(None) };
         let mut batch = Batch::new(buf, Instant::now());
-        batch.push(Kind::Footer, seq, &payload);
+        batch.push(kind, seq, payload);
         batch.finish(stamp);
-        let (result, _) = self.disk.write_durably(&file, batch.buf, u64::from(offset)).await;
+        let bytes = batch.buf.len() as u64;
+        let (result, _) = self.disk.write_durably(file, batch.buf, offset).await;
         self.core.borrow_mut().counters.segment_writes += 1;
-        result.map_err(|_| Refusal::Failed)
+        result.map_err(|_| Refusal::Failed)?;
+        Ok(Some(bytes))
     }
 
     /// Writes both copies of a head, one after the other, so that one of them is always whole.

@@ -20,6 +20,7 @@ mod entry;
 mod envelope;
 mod error;
 mod fields;
+mod footer;
 mod group;
 mod index;
 mod large;

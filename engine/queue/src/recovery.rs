@@ -4,6 +4,10 @@
 //! the log has beyond it is replayed. After a power cut, or where the index is missing, damaged or of
 //! another slice, it is made anew from all segments. Both ways apply the same records by the same code.
 //!
+//! For a new index they come from the footer of a segment where it has one, and else from reading all of it: so
+//! it costs what there are messages, and not what is in them. A replay reads the segments, of which it
+//! needs few: footers are silent about messages that came and went, and the index may have seen them come.
+//!
 //! Each start goes on in a fresh segment. So no record is ever written behind the torn end of an earlier
 //! run, where leftovers of that run could be taken for its successors.
 
@@ -19,12 +23,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::change::{Change, accepted, accepted_id};
-use crate::codec::{HEADER_BYTES, Kind, Record, u32_at, u64_at};
-use crate::committer::FOOTER_ENTRY_BYTES;
+use crate::codec::{HEADER_BYTES, Kind, Record};
 use crate::corrupt::{self, Damage};
 use crate::disk::{CONTENT, Disk, ROOT};
 use crate::entry::{Entry, Home, Stored};
 use crate::error::{IndexError, OpenError};
+use crate::footer::{Digested, Footer};
 use crate::index::{self, Index};
 use crate::options::Options;
 use crate::segment::{self, Found, HEAD_BYTES, Head, PAGE, Use};
@@ -260,6 +264,7 @@ impl<D: Disk> Recovery<D> {
             Err(cause) => Start::Rebuilt(cause),
         };
         let in_use: Vec<u32> = self.space.in_use().collect();
+        let is_anew = matches!(start, Start::Rebuilt(_));
         let mut replayed = 0;
         for (at, &number) in in_use.iter().enumerate() {
             let first = |number| self.space.slots.get(number).map(|slot| slot.head.first_seq);
@@ -272,7 +277,7 @@ impl<D: Disk> Recovery<D> {
                 self.last_seq = self.last_seq.max(last);
                 continue;
             }
-            replayed += self.replay_segment(number).await?;
+            replayed += self.replay_segment(number, is_anew).await?;
         }
         self.space.reuse_empty();
         Ok(match start {
@@ -282,28 +287,70 @@ impl<D: Disk> Recovery<D> {
     }
 
     /// Applies the records of one segment that the index does not have.
-    async fn replay_segment(&mut self, number: u32) -> Result<u64, OpenError> {
+    async fn replay_segment(&mut self, number: u32, is_anew: bool) -> Result<u64, OpenError> {
         let Some(slot) = self.space.slots.get(&number) else { return Ok(0) };
         let (file, head) = (slot.file.clone(), slot.head);
+        let footer = if is_anew { self.read_footer(&file, &head).await } else { None };
+        let said = footer.as_ref().map(|(footer, digest)| (footer, Digested::decode(digest)));
+        let replayed = match said {
+            Some((footer, Ok(digested))) => self.replay_footer(number, footer, &digested)?,
+            _ => self.replay_records(number, &file, &head).await?,
+        };
+        self.space.touch(number);
+        Ok(replayed)
+    }
+
+    /// What the records of a segment say, if its footer is whole. Where it is not, or cannot be read, nothing
+    /// is lost: the records say the same.
+    async fn read_footer(&self, file: &D::File, head: &Head) -> Option<(Footer, Vec<u8>)> {
+        let (read, page) = self.disk.read_at(file, vec![0; PAGE], Footer::offset(head)).await;
+        let footer = Footer::decode(&page[..read.ok()?], head)?;
+        let (log, offset) = (vec![0; footer.log_bytes()], u64::from(footer.digest_offset));
+        let (read, log) = self.disk.read_at(file, log, offset).await;
+        let digest = footer.digest(&log[..read.ok()?], head.stamp)?;
+        Some((footer, digest))
+    }
+
+    fn replay_footer(
+        &mut self,
+        number: u32,
+        footer: &Footer,
+        digested: &Digested<'_>,
+    ) -> Result<u64, OpenError> {
+        if let Some(slot) = self.space.slots.get_mut(&number) {
+            slot.load_footer(footer, digested);
+        }
+        self.last_seq = self.last_seq.max(footer.next_seq - 1);
+        for item in &digested.items {
+            self.apply(number, item.offset, item.bytes, &item.record())?;
+            self.flush_if_many()?;
+        }
+        // Those that were finished, and of whom it does not speak, had ids, too.
+        self.last_id = self.last_id.max(Some(digested.last_id));
+        Ok(digested.items.len() as u64)
+    }
+
+    /// Reads a whole segment, and applies what can be read of it.
+    async fn replay_records(
+        &mut self,
+        number: u32,
+        file: &D::File,
+        head: &Head,
+    ) -> Result<u64, OpenError> {
         let name = segment::name(number);
-        let bytes = read_all(&self.disk, &file, head.bytes).await.map_err(io("read", &name))?;
-        let found = segment::scan(&bytes, &head);
-        let footer = found.iter().rev().find_map(|found| match found {
-            Found::Record { record, .. } if record.kind == Kind::Footer => Some(record.payload),
-            _ => None,
-        });
+        let bytes = read_all(&self.disk, file, head.bytes).await.map_err(io("read", &name))?;
         let mut replayed = 0;
-        for found in &found {
-            match *found {
+        for found in segment::scan(&bytes, head) {
+            match found {
                 Found::Gap { offset, bytes: len, torn } => {
                     let bytes = &bytes[offset..offset + len];
-                    let id = damaged_id(bytes, footer, offset);
+                    let id = damaged_id(bytes);
                     let damage =
                         Damage { segment: number, offset: offset as u64, torn, id, kept: None };
                     let damage = corrupt::keep(&self.disk, damage, bytes).await;
                     self.damages.push(damage);
                 }
-                Found::Record { record, .. } if record.kind == Kind::Footer => {
+                Found::Record { record, .. } if record.kind.is_of_footer() => {
                     if let Some(slot) = self.space.slots.get_mut(&number) {
                         slot.last_seq = slot.last_seq.max(record.seq - 1);
                     }
@@ -317,34 +364,36 @@ impl<D: Disk> Recovery<D> {
                     }
                     self.last_seq = self.last_seq.max(record.seq);
                     if record.seq > self.store.applied_seq {
-                        self.apply(number, offset, bytes, &record)?;
+                        self.apply(number, offset as u32, bytes as u32, &record)?;
                         replayed += 1;
                     }
                 }
             }
-            if self.store.pending_count() >= REBUILD_MESSAGES {
-                self.flush()?;
-            }
+            self.flush_if_many()?;
         }
-        self.space.touch(number);
         Ok(replayed)
+    }
+
+    fn flush_if_many(&mut self) -> Result<(), OpenError> {
+        if self.store.pending_count() >= REBUILD_MESSAGES { self.flush() } else { Ok(()) }
     }
 
     fn apply(
         &mut self,
         number: u32,
-        offset: usize,
-        bytes: usize,
+        offset: u32,
+        bytes: u32,
         record: &Record<'_>,
     ) -> Result<(), OpenError> {
         if record.kind == Kind::Accepted {
-            let (offset, bytes) = (offset as u32, bytes as u32);
             let home = Home { seq: record.seq, slot: number, offset, bytes };
             let entry = accepted(record.payload, home);
             // A record with a right checksum that cannot be read was written by a newer version.
             let Ok(entry) = entry else { return Ok(()) };
+            // Ids grow, so most are not asked for.
+            let is_latest = Some(entry.id) > self.last_id;
             self.last_id = self.last_id.max(Some(entry.id));
-            let before = self.store.get(entry.id)?;
+            let before = if is_latest { None } else { self.store.get(entry.id)? };
             if before.as_ref().is_some_and(|before| before.last_seq >= record.seq) {
                 return Ok(());
             }
@@ -384,6 +433,7 @@ impl<D: Disk> Recovery<D> {
         if let Some(before) = &before {
             self.space.count_out(before);
         }
+        self.last_id = self.last_id.max(Some(entry.id));
         let entry = Entry { last_seq: seq, ..entry };
         self.space.count_in(&entry);
         self.store.insert(entry, false);
@@ -465,18 +515,10 @@ impl<D: Disk> Recovery<D> {
     }
 }
 
-/// Whose record lies in a gap: the footer knows, or its first bytes can be read.
-fn damaged_id(gap: &[u8], footer: Option<&[u8]>, offset: usize) -> Option<QueueId> {
-    let range = offset..offset + gap.len();
-    let listed = footer.into_iter().flat_map(|footer| footer.chunks_exact(FOOTER_ENTRY_BYTES));
-    let mut listed = listed.filter(|entry| range.contains(&(u32_at(entry, 8) as usize)));
-    match listed.next() {
-        Some(entry) => Some(QueueId::from_u64(u64_at(entry, 0))),
-        None if gap.get(16) == Some(&(Kind::Accepted as u8)) => {
-            gap.get(HEADER_BYTES..).and_then(accepted_id)
-        }
-        None => None,
-    }
+/// Whose record lies in a gap, if its first bytes can be read.
+fn damaged_id(gap: &[u8]) -> Option<QueueId> {
+    let is_message = gap.get(16) == Some(&(Kind::Accepted as u8));
+    is_message.then(|| gap.get(HEADER_BYTES..).and_then(accepted_id)).flatten()
 }
 
 /// The first so many bytes of a segment.

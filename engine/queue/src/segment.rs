@@ -127,8 +127,7 @@ pub(crate) fn scan<'a>(segment: &'a [u8], head: &Head) -> Vec<Found<'a>> {
         if record.seq > seq {
             found.push(Found::Gap { offset, bytes: at - offset, torn: false });
         }
-        // The footer takes no number of its own: it repeats the one that the next segment begins with.
-        seq = record.seq + u64::from(record.kind != Kind::Footer);
+        seq = record.seq + u64::from(!record.kind.is_of_footer());
         offset = at + bytes;
         let ends = record.kind == Kind::Footer;
         found.push(Found::Record { offset: at, bytes, record });

@@ -14,13 +14,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use mail::QueueId;
 use tokio::sync::Notify;
 
 use crate::entry::Entry;
 use crate::fields::{Fields, Malformed, put_u32, put_u64};
+use crate::footer::{Digest, Digested, Footer};
 use crate::reading::{Readers, Reading};
-use crate::segment::{HEAD_BYTES, Head, Use};
+use crate::segment::{HEAD_BYTES, Head, PAGE, Use};
 
 /// One segment.
 pub(crate) struct Slot<F> {
@@ -34,8 +34,8 @@ pub(crate) struct Slot<F> {
     indexed: Count,
     needs: BTreeSet<u64>,
     readers: Readers,
-    /// Messages and where they start, for the footer of the current segment.
-    pub(crate) messages: Vec<(QueueId, u32)>,
+    /// For the footer of the current segment.
+    pub(crate) digest: Digest,
     dirty: bool,
 }
 
@@ -70,7 +70,7 @@ impl<F> Slot<F> {
             indexed: Count::default(),
             needs: BTreeSet::new(),
             readers: Readers::default(),
-            messages: Vec::new(),
+            digest: Digest::default(),
             dirty: true,
         }
     }
@@ -96,6 +96,35 @@ impl<F> Slot<F> {
         let (stamp, _bytes, _end) = (fields.u32()?, fields.u64()?, fields.u32()?);
         let (first_seq, _last_seq) = (fields.u64()?, fields.u64()?);
         Ok((fields.u32()? > 0).then_some((stamp, first_seq)))
+    }
+
+    /// Whether a batch fits, and the footer behind it. `items_bytes` is what it adds to the digest, `needs`
+    /// how many segments it may add to those that this one needs.
+    pub(crate) fn fits(&self, batch_bytes: usize, items_bytes: usize, needs: usize) -> bool {
+        // What fills an empty segment has no need of a footer, and must fit somewhere.
+        let footer = match self.end as usize {
+            HEAD_BYTES => 0,
+            _ => self.digest.footer_bytes(self.needs.len() + needs, items_bytes),
+        };
+        u64::from(self.end) + (batch_bytes + footer) as u64 <= self.head.bytes
+    }
+
+    /// Ends the digest: the footer, and what the digest's records say together. `None` where they do not fit any
+    /// more, or there is nothing to tell.
+    pub(crate) fn take_footer(&mut self, next_seq: u64) -> Option<(Footer, Vec<u8>)> {
+        let digest = std::mem::take(&mut self.digest).seal(self.needs.iter().copied());
+        let digest_bytes = u32::try_from(digest.len()).ok()?;
+        let footer = Footer { digest_offset: self.end, digest_bytes, next_seq };
+        let end = u64::from(self.end) + (footer.log_bytes() + PAGE) as u64;
+        (self.end as usize > HEAD_BYTES && end <= self.head.bytes).then_some((footer, digest))
+    }
+
+    /// Takes over what the segment's footer says.
+    pub(crate) fn load_footer(&mut self, footer: &Footer, digested: &Digested<'_>) {
+        self.end = footer.digest_offset;
+        self.last_seq = footer.next_seq - 1;
+        self.needs.extend(&digested.needs);
+        self.dirty = true;
     }
 
     /// Takes over what the index says, if it speaks of the same use of the segment.
@@ -175,12 +204,6 @@ impl<F> Space<F> {
         self.slots.get_mut(&self.current?)
     }
 
-    pub(crate) fn note_message(&mut self, slot: u32, id: QueueId, offset: u32) {
-        if let Some(slot) = self.slots.get_mut(&slot) {
-            slot.messages.push((id, offset));
-        }
-    }
-
     /// The head that the next spare is to get.
     pub(crate) fn next_head(&self, first_seq: u64, stamp: u32) -> Option<(F, Head)>
     where
@@ -257,7 +280,7 @@ impl<F> Space<F> {
         slot.live = Count::default();
         slot.indexed = Count::default();
         slot.needs.clear();
-        slot.messages = Vec::new();
+        slot.digest = Digest::default();
         slot.dirty = true;
         self.spares.retain(|spare| *spare != head.slot);
         self.left_alone.remove(&head.slot);

@@ -269,11 +269,16 @@ impl Store {
             .min()
             .unwrap_or(committed_seq)
             .max(self.applied_seq);
+        let mut ready_ids: Vec<QueueId> =
+            self.pending.iter().filter(|(_, pending)| ready(pending)).map(|(id, _)| *id).collect();
+        // Most are new: in their order each goes behind the one before it, into the same page.
+        ready_ids.sort_unstable();
         let mut update = self.index.write()?;
-        let mut moved = Vec::new();
-        for (id, pending) in self.pending.iter().filter(|(_, pending)| ready(pending)) {
+        let mut moved = Vec::with_capacity(ready_ids.len());
+        for id in ready_ids {
+            let Some(pending) = self.pending.get(&id) else { continue };
             if pending.finished {
-                moved.push((update.delete(*id)?, None));
+                moved.push((update.delete(id)?, None));
             } else {
                 let old = update.put(&pending.entry)?;
                 moved.push((old, Some(&pending.entry)));

@@ -4,6 +4,7 @@
 use crate::change::{Change, accepted};
 use crate::codec::{Kind, record_bytes};
 use crate::entry::Home;
+use crate::footer::Digested;
 use crate::segment::{Found, Head, scan};
 
 /// What the bytes of a segment hold.
@@ -29,7 +30,7 @@ pub fn survey(segment: &[u8]) -> Option<Survey> {
             continue;
         };
         let counter = match record.kind {
-            Kind::Footer => continue,
+            kind if kind.is_of_footer() => continue,
             kind if !is_readable(kind as u8, record.payload) => &mut survey.unknown,
             Kind::Accepted => &mut survey.messages,
             _ => &mut survey.changes,
@@ -46,7 +47,9 @@ pub fn is_readable(kind: u8, payload: &[u8]) -> bool {
             let bytes = record_bytes(payload.len()) as u32;
             accepted(payload, Home { seq: 1, slot: 0, offset: 0, bytes }).is_ok()
         }
-        Some(Kind::Footer) => true,
+        Some(Kind::Footer) => payload.len() == 8,
+        // A part of one cannot be read alone; this is for digests that are not cut into pieces.
+        Some(Kind::Digest) => Digested::decode(payload).is_ok(),
         Some(kind) => Change::decode(kind, payload).is_ok(),
         None => false,
     }

@@ -132,6 +132,11 @@ impl<D: Disk> Inner<D> {
     }
 
     async fn finish(&self) {
+        // Nothing more comes into this segment: the next start begins another one.
+        if let Err(refusal) = self.write_footer().await {
+            self.fail(refusal);
+            return self.finish_failed();
+        }
         self.flush_index();
         let mut core = self.core.borrow_mut();
         if core.store.pending_count() == 0

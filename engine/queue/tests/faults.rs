@@ -275,6 +275,92 @@ fn a_damaged_record_costs_that_record_only_and_is_kept_and_reported() {
     }
 }
 
+/// Messages in a full segment, whose footer tells of them.
+async fn full_segment(disk: &SimDisk, index: &Path) -> Vec<QueueId> {
+    let life = start(disk, index, 0).await;
+    let mut ids = Vec::new();
+    for n in 0..30 {
+        ids.push(accept(&life.slice, &[b'a' + n; 3000]).await);
+    }
+    life.crash().await;
+    let bytes = disk.read_file("segment-00000001").unwrap();
+    assert_eq!(bytes[bytes.len() - 4096 + 16], 13, "it has a footer");
+    ids
+}
+
+#[test]
+fn damage_in_a_full_segment_costs_one_message_though_a_new_index_does_not_read_contents() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let ids = full_segment(&disk, index.path()).await;
+        let disk = disk.after_power_cut(&mut Dice(1));
+        disk.change_file("segment-00000001", |bytes| {
+            let content = bytes.windows(100).position(|window| window == [b'c'; 100]);
+            bytes[content.unwrap() + 50] = b'!';
+        });
+        let life = start(&disk, index.path(), 1).await;
+        assert_eq!(life.report.start, Start::Rebuilt(Cause::PowerCut));
+        assert_eq!(life.slice.due(NOW, 99).unwrap().len(), ids.len(), "listed as it was accepted");
+        for (n, id) in ids.iter().enumerate() {
+            match life.slice.load(*id).await {
+                Ok(message) => {
+                    let content = read_content(&disk, *id, message.place.lease().content);
+                    assert!(n != 2 && content == [b'a' + n as u8; 3000]);
+                }
+                Err(SliceError::Corrupt { kept, .. }) => {
+                    assert_eq!((n, kept), (2, format!("corrupt/{id}")));
+                }
+                Err(error) => panic!("{id}: {error}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn the_segment_that_was_being_written_has_a_footer_after_a_clean_stop() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let id = accept(&life.slice, b"kept\n").await;
+        life.close().await;
+        let bytes = disk.read_file("segment-00000001").unwrap();
+        assert_eq!(bytes[bytes.len() - 4096 + 16], 13);
+        std::fs::remove_dir_all(index.path()).unwrap();
+        let life = start(&disk.after_power_cut(&mut Dice(1)), index.path(), 1).await;
+        assert!(matches!(life.report.start, Start::Rebuilt(_)));
+        assert_eq!(life.slice.due(NOW, 9).unwrap(), [(NOW, id)]);
+        assert!(life.slice.next_id(Time(0)) > id, "ids grow although the clock went back");
+    });
+}
+
+#[test]
+fn a_damaged_footer_costs_nothing_but_reading_the_segment() {
+    // The digest begins behind the last batch, in a page of its own.
+    let digest_at = |bytes: &[u8]| {
+        (2..15).map(|page| page * 4096).find(|at| bytes[at + 16] == 14).expect("a digest")
+    };
+    let last_page = 60 << 10;
+    let spoils: [fn(usize, usize) -> usize; 3] =
+        [|_, footer| footer, |_, footer| footer + 24, |digest, _| digest + 100];
+    for (n, spoil) in spoils.into_iter().enumerate() {
+        run(async {
+            let (disk, index) = (SimDisk::new(), scratch());
+            let ids = full_segment(&disk, index.path()).await;
+            let disk = disk.after_power_cut(&mut Dice(1));
+            disk.change_file("segment-00000001", |bytes| {
+                let at = spoil(digest_at(bytes), last_page);
+                bytes[at] ^= 1;
+            });
+            let life = start(&disk, index.path(), 1).await;
+            let due: Vec<_> = life.slice.due(NOW, 99).unwrap().into_iter().map(|it| it.1).collect();
+            assert_eq!(due, ids, "spoilt in way {n}");
+            for id in ids {
+                assert!(life.slice.load(id).await.is_ok());
+            }
+        });
+    }
+}
+
 #[test]
 fn damage_that_the_index_does_not_know_of_is_found_when_the_message_is_loaded() {
     run(async {

@@ -9,7 +9,9 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 
+use mail::Time;
 use model::{Model, Shared, check, open, options, step};
+use queue::Start;
 use sim::{Dice, SimDisk};
 
 /// Where the index is real, it should at least not wait for a real disk.
@@ -105,6 +107,53 @@ fn after_a_kill_at_any_point_every_accepted_message_is_there_once_and_nothing_el
     for point in 1..=points_of(seed, steps) {
         run(crash_at(seed, steps, point, Crash::Kill));
     }
+}
+
+/// Everything that a slice says about what is in it, and how it came to say it.
+async fn told(disk: &SimDisk) -> (Vec<String>, queue::Report) {
+    let index = scratch();
+    let (slice, _driver, report) = open(disk, options(index.path().to_owned(), 1)).await;
+    let mut told = Vec::new();
+    for (time, id) in slice.due(Time(u64::MAX), usize::MAX).unwrap() {
+        let message = slice.load(id).await.unwrap();
+        let place = message.place.on_disk_content();
+        let (envelope, standings) = (message.envelope, message.standings);
+        told.push(format!(
+            "{time:?} {id} {place:?} {} {envelope:?} {standings:?}",
+            message.expired
+        ));
+    }
+    (told, report)
+}
+
+#[test]
+fn an_index_made_from_footers_is_the_one_made_from_reading_every_record() {
+    let mut with_footer = 0;
+    for seed in 0..8 {
+        run(async {
+            let index = scratch();
+            let model: Shared = Rc::new(RefCell::new(Model::default()));
+            let disk = SimDisk::new();
+            let mut dice = Dice(0xf007_0000 + seed);
+            live(&disk, index.path(), 0, &model, &mut dice, 250, None, "workload").await;
+
+            let whole = disk.after_kill();
+            let (from_footers, report) = told(&whole).await;
+            assert!(matches!(report.start, Start::Rebuilt(_)));
+            let spoilt = disk.after_kill();
+            for name in spoilt.names().iter().filter(|name| name.starts_with("segment-")) {
+                spoilt.change_file(name, |bytes| {
+                    let last = bytes.len() - 4096;
+                    with_footer += u32::from(bytes[last + 16] == 13);
+                    bytes[last..].fill(0);
+                });
+            }
+            let (from_records, report) = told(&spoilt).await;
+            assert_eq!(report.damages, []);
+            assert_eq!(from_footers, from_records, "seed {seed}");
+        });
+    }
+    assert!(with_footer > 20, "only {with_footer} segments had a footer");
 }
 
 /// `CRASH_SEEDS` asks for more than the usual number of lives.
