@@ -11,6 +11,7 @@ mod freshness;
 mod limits;
 mod listing;
 mod master;
+mod postmap;
 mod privilege;
 mod sandbox;
 mod serve;
@@ -21,6 +22,7 @@ mod status;
 mod swap;
 
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,7 +34,7 @@ use cli::{Cli, Command, Queue};
 use control::Channel;
 
 fn main() -> ExitCode {
-    if let Some(code) = listing::by_name() {
+    if let Some(code) = listing::by_name().or_else(by_name) {
         return code;
     }
     match Cli::parse().command {
@@ -44,6 +46,17 @@ fn main() -> ExitCode {
         Command::Engine => child(engine::run),
         Command::Agentd => child(agentd::run),
     }
+}
+
+/// Acts as the command that this program was called as: by its name, or as `ringpost postmap ...`.
+fn by_name() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    let called = PathBuf::from(arguments.next()?);
+    let mut name = called.file_name()?.to_owned();
+    if name == "ringpost" {
+        name = arguments.next()?;
+    }
+    postmap::by_name(name.to_str()?, arguments)
 }
 
 /// A child's end of the control connection is its standard input.

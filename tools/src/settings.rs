@@ -96,6 +96,24 @@ impl Settings {
 
     /// The snapshot, and what was opened for it from files that may change.
     pub(crate) fn open(&self) -> Result<(Arc<Snapshot>, Catalog), Vec<Problem>> {
+        let (sources, machine) = self.sources();
+        let tables = Tables::new(&table::Disk);
+        let snapshot = Snapshot::build(&sources, &machine, &tables)?;
+        Ok((snapshot, Catalog::new(tables)))
+    }
+
+    /// The values alone, for commands that need some of them and no table opened. A line that cannot be
+    /// read is an error.
+    pub(crate) fn values(&self) -> Result<config::Settings, String> {
+        let (sources, machine) = self.sources();
+        let (values, problems) = config::Settings::read(&sources, &machine);
+        match problems.iter().find(|problem| problem.severity == config::Severity::Error) {
+            Some(problem) => Err(problem.to_string()),
+            None => Ok(values),
+        }
+    }
+
+    fn sources(&self) -> (Sources, Machine) {
         let sources = match &self.kind {
             Kind::Trial { data, domains } => Sources::new().serve(data, domains),
             Kind::Directory { main_cf, text } => {
@@ -104,9 +122,7 @@ impl Settings {
         };
         let sources = sources.overrides(self.overrides.iter().map(String::as_str));
         let machine = Machine { name: self.host_name.clone(), networks: self.networks.clone() };
-        let tables = Tables::new(&table::Disk);
-        let snapshot = Snapshot::build(&sources, &machine, &tables)?;
-        Ok((snapshot, Catalog::new(tables)))
+        (sources, machine)
     }
 
     /// The settings as a file without a name, to be sent to a child.
