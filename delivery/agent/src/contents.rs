@@ -49,6 +49,8 @@ pub enum ContentError {
     TooLarge,
     /// The segment ends before the extent does.
     CutShort,
+    /// The bytes in the extent are not the message's any more.
+    Overwritten,
     /// Reading the segment failed.
     Read(io::Error),
 }
@@ -63,6 +65,7 @@ impl fmt::Display for ContentError {
             Self::NoFile => f.write_str("content file is missing"),
             Self::TooLarge => f.write_str("content is too large to be read at once"),
             Self::CutShort => f.write_str("log segment ends before the content does"),
+            Self::Overwritten => f.write_str("log segment holds something else by now"),
             Self::Read(error) => write!(f, "error reading log segment: {error}"),
         }
     }
@@ -96,8 +99,14 @@ impl Contents {
                 .and_then(|arena| arena.get(offset, len))
                 .map(Body::Bytes)
                 .ok_or(ContentError::OutsideArena),
-            Content::Segment { slice, segment, offset, len } => {
-                self.extent(slice, segment, offset, len)
+            Content::Segment { slice, segment, offset, len, crc } => {
+                let extent = self.extent(slice, segment, offset, len)?;
+                // The engine that gave out the job may be gone, and its successor may have delivered the
+                // message and used the segment again.
+                if crc32c::crc32c(extent) != crc {
+                    return Err(ContentError::Overwritten);
+                }
+                Ok(Body::Bytes(extent))
             }
             Content::File { len } => {
                 let file = self.files.get(&job.tag).ok_or(ContentError::NoFile)?;
@@ -112,7 +121,7 @@ impl Contents {
         segment: u64,
         offset: u64,
         len: u32,
-    ) -> Result<Body<'_>, ContentError> {
+    ) -> Result<&[u8], ContentError> {
         if len > EXTENT_BYTES_MAX {
             return Err(ContentError::TooLarge);
         }
@@ -135,7 +144,7 @@ impl Contents {
                 Err(error) => return Err(ContentError::Read(error.into())),
             }
         }
-        Ok(Body::Bytes(&self.buffer[..len]))
+        Ok(&self.buffer[..len])
     }
 
     /// The memory that the shard builds its batches in.
@@ -200,11 +209,14 @@ mod tests {
         let mut contents = Contents::new();
         contents.add_segment(0, 1, file(b"one"));
         contents.add_segment(0, 2, file(b"xxtwo"));
-        let content = Content::Segment { slice: 0, segment: 2, offset: 2, len: 3 };
+        let crc = crc32c::crc32c(b"two");
+        let content = Content::Segment { slice: 0, segment: 2, offset: 2, len: 3, crc };
         assert!(matches!(contents.body(&job(content)), Ok(Body::Bytes(b"two"))));
-        let cut = Content::Segment { slice: 0, segment: 2, offset: 2, len: 4 };
+        let used_again = Content::Segment { slice: 0, segment: 1, offset: 0, len: 3, crc };
+        assert!(matches!(contents.body(&job(used_again)), Err(ContentError::Overwritten)));
+        let cut = Content::Segment { slice: 0, segment: 2, offset: 2, len: 4, crc };
         assert!(matches!(contents.body(&job(cut)), Err(ContentError::CutShort)));
-        let other = Content::Segment { slice: 1, segment: 2, offset: 0, len: 1 };
+        let other = Content::Segment { slice: 1, segment: 2, offset: 0, len: 1, crc };
         assert!(matches!(contents.body(&job(other)), Err(ContentError::UnknownSegment { .. })));
     }
 
@@ -212,7 +224,7 @@ mod tests {
     fn lengths_from_the_other_side_cost_no_memory() {
         let mut contents = Contents::new();
         contents.add_segment(0, 1, file(b"one"));
-        let content = Content::Segment { slice: 0, segment: 1, offset: 0, len: u32::MAX };
+        let content = Content::Segment { slice: 0, segment: 1, offset: 0, len: u32::MAX, crc: 0 };
         assert!(matches!(contents.body(&job(content)), Err(ContentError::TooLarge)));
         assert_eq!(contents.buffer.len(), 0);
     }
@@ -223,7 +235,8 @@ mod tests {
         for number in 0..=SEGMENTS_MAX as u64 {
             contents.add_segment(0, number, file(b"x"));
         }
-        let extent = |segment| Content::Segment { slice: 0, segment, offset: 0, len: 1 };
+        let crc = crc32c::crc32c(b"x");
+        let extent = |segment| Content::Segment { slice: 0, segment, offset: 0, len: 1, crc };
         assert!(contents.body(&job(extent(0))).is_err());
         assert!(contents.body(&job(extent(1))).is_ok());
 

@@ -52,7 +52,7 @@ use crate::BATCH_JOBS_MAX;
 
 /// Changes whenever a frame's layout does. Engine and agentd are one binary, but not during an
 /// upgrade.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// A frame's greatest size.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -292,11 +292,12 @@ fn put_job(bytes: &mut Vec<u8>, job: &Job) -> Result<(), FrameError> {
             bytes.extend(offset.to_le_bytes());
             bytes.extend(len.to_le_bytes());
         }
-        Content::Segment { slice, segment, offset, len } => {
+        Content::Segment { slice, segment, offset, len, crc } => {
             bytes.extend([1, slice]);
             bytes.extend(segment.to_le_bytes());
             bytes.extend(offset.to_le_bytes());
             bytes.extend(len.to_le_bytes());
+            bytes.extend(crc.to_le_bytes());
         }
         Content::File { len } => {
             bytes.push(2);
@@ -433,6 +434,7 @@ impl<'a> Fields<'a> {
                 segment: self.u64()?,
                 offset: self.u64()?,
                 len: self.u32()?,
+                crc: self.u32()?,
             },
             2 => Content::File { len: self.u64()? },
             _ => return Err(FrameError::Unknown("place of content")),
@@ -534,8 +536,8 @@ mod tests {
     fn contents() -> impl Strategy<Value = Content> {
         prop_oneof![
             any::<(u64, u32)>().prop_map(|(offset, len)| Content::Arena { offset, len }),
-            any::<(u8, u64, u64, u32)>().prop_map(|(slice, segment, offset, len)| {
-                Content::Segment { slice, segment, offset, len }
+            any::<(u8, u64, u64, u32, u32)>().prop_map(|(slice, segment, offset, len, crc)| {
+                Content::Segment { slice, segment, offset, len, crc }
             }),
             any::<u64>().prop_map(|len| Content::File { len }),
         ]

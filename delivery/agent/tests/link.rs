@@ -85,8 +85,14 @@ fn job(tag: u64, content: Content) -> Job {
     }
 }
 
+fn extent(segment: u64, offset: usize, len: usize) -> Content {
+    let text = format!("segment {segment}");
+    let crc = crc32c::crc32c(&text.as_bytes()[offset..offset + len]);
+    Content::Segment { slice: 0, segment, offset: offset as u64, len: len as u32, crc }
+}
+
 fn segment(segment: u64) -> Content {
-    Content::Segment { slice: 0, segment, offset: 0, len: 9 }
+    extent(segment, 0, 9)
 }
 
 type Agent = JoinHandle<(Reader, Result<(), ServeError>)>;
@@ -177,7 +183,7 @@ fn a_segment_is_shown_once_and_again_only_after_it_gave_way() {
         let numbers: Vec<u64> =
             [1, 1, 1].into_iter().chain(2..=SEGMENTS_MAX as u64 + 1).chain([3, 1]).collect();
         for (tag, &number) in numbers.iter().enumerate() {
-            let content = Content::Segment { slice: 0, segment: number, offset: 8, len: 1 };
+            let content = extent(number, 8, 1);
             link.submit(job(tag as u64, content));
         }
         let all = outcomes(&link, numbers.len()).await;

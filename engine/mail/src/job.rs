@@ -46,6 +46,9 @@ pub enum Content {
         offset: u64,
         /// In bytes.
         len: u32,
+        /// CRC-32C of the content. Whoever outlives the shard that gave out the job may find the bytes of
+        /// other messages there.
+        crc: u32,
     },
     /// In a file of its own, named by the queue id.
     File {

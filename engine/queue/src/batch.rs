@@ -40,6 +40,8 @@ pub(crate) struct Batch<B> {
 /// place in a segment.
 pub(crate) struct Arrival {
     pub(crate) entry: Entry,
+    /// CRC-32C of the content, for a new message that has it in its record.
+    pub(crate) crc: u32,
     /// For a copy of one that was there before.
     pub(crate) copied: Option<Copied>,
 }
@@ -248,6 +250,7 @@ pub struct Commit {
     pub(crate) progress: Rc<Progress>,
     pub(crate) id: QueueId,
     pub(crate) stored: Stored,
+    pub(crate) crc: u32,
 }
 
 /// A message that is in the queue.
@@ -267,7 +270,8 @@ impl Future for Commit {
             let written = outcome?;
             let memory = self.progress.memory.borrow().clone();
             let reading = self.progress.reading.borrow().clone();
-            Ok(Committed { id: self.id, place: Place::new(self.stored, written, memory, reading) })
+            let place = Place::new(self.stored, self.crc, written, memory, reading);
+            Ok(Committed { id: self.id, place })
         })
     }
 }
@@ -301,6 +305,7 @@ pub struct Place {
 impl Place {
     fn new(
         stored: Stored,
+        crc: u32,
         written: Written,
         memory: Option<Weak<dyn Any>>,
         reading: Option<Reading>,
@@ -315,6 +320,7 @@ impl Place {
                     segment: u64::from(written.slot),
                     offset: u64::from(written.offset + offset),
                     len,
+                    crc,
                 },
                 reading,
             },

@@ -20,7 +20,7 @@ use crate::error::Refusal;
 use crate::footer::{self, Footer};
 use crate::group::{Decision, Group, decide};
 use crate::segment::{HEAD_BYTES, Head, PAGE};
-use crate::slice::{Core, Inner};
+use crate::slice::{Core, Fresh, Inner};
 
 /// How soon memory for the head of a segment is asked for again.
 const MEMORY_RETRY: Duration = Duration::from_millis(1);
@@ -152,13 +152,13 @@ impl<D: Disk> Inner<D> {
         let memory: Option<Rc<dyn Any>> =
             if messages.is_empty() { None } else { Some(Rc::new(buf)) };
         let mut corrections = Vec::new();
-        for Arrival { mut entry, copied } in messages {
+        for Arrival { mut entry, crc, copied } in messages {
             entry.slot = slot;
             entry.record_offset += offset;
             if let Stored::Inline { offset: content, len } = entry.stored {
                 if let (Some(memory), None) = (&memory, copied) {
-                    let place = (Rc::clone(memory), arena_offset + u64::from(content));
-                    core.remember(entry.id, place);
+                    let offset = arena_offset + u64::from(content);
+                    core.remember(entry.id, Fresh { memory: Rc::clone(memory), offset, crc });
                 }
                 entry.stored = Stored::Inline { offset: content + offset, len };
             }
@@ -350,8 +350,8 @@ impl<D: Disk> Core<D> {
     }
 
     /// Keeps content in memory until it was tried, or until the memory is wanted for something else.
-    fn remember(&mut self, id: QueueId, place: (Rc<dyn Any>, u64)) {
-        self.fresh.insert(id, place);
+    fn remember(&mut self, id: QueueId, fresh: Fresh) {
+        self.fresh.insert(id, fresh);
         self.fresh_order.push_back(id);
         // Most leave `fresh` by being tried, and stay in the order until it is worth tidying.
         if self.fresh_order.len() > FRESH_ORDER_SLACK + 2 * self.fresh.len() {

@@ -125,7 +125,7 @@ impl<D: Disk> Inner<D> {
             stored,
             ..entry
         };
-        batch.messages.push(Arrival { entry: copy, copied });
+        batch.messages.push(Arrival { entry: copy, crc: 0, copied });
         core.put_open(batch);
         Ok(())
     }

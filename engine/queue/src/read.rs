@@ -1,5 +1,6 @@
 //! Reading a message back.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use mail::{Content, QueueId};
@@ -12,15 +13,17 @@ use crate::disk::{CORRUPT, Disk};
 use crate::entry::{Entry, Stored};
 use crate::error::SliceError;
 use crate::segment;
-use crate::slice::{Message, Slice};
+use crate::slice::{Fresh, Message, Slice};
 
 /// Files are checked in pieces of this size.
 const READ_BYTES: usize = 256 << 10;
 
 /// What reading a message back has shown.
-#[derive(PartialEq, Eq)]
 enum Checked {
-    Whole,
+    Whole {
+        /// CRC-32C of the content.
+        crc: u32,
+    },
     /// It was copied elsewhere meanwhile, and its segment may have been used again.
     Moved,
 }
@@ -39,14 +42,17 @@ impl<D: Disk> Slice<D> {
                 let (memory, reading) = (core.fresh.get(&id).cloned(), core.space.read(entry.slot));
                 (entry, memory, reading, Some(id) <= core.earlier_id)
             };
-            let content = entry.content(inner.options.slice);
+            let slice = inner.options.slice;
             let place = match memory {
                 // What was just written is checked by nobody: it is still what it was.
-                Some((memory, offset)) => {
-                    Place::in_memory((Rc::downgrade(&memory), offset), content, reading)
+                Some(Fresh { memory, offset, crc }) => {
+                    let memory = (Rc::downgrade(&memory), offset);
+                    Place::in_memory(memory, entry.content(slice, crc), reading)
                 }
-                None if self.check(&entry).await? == Checked::Moved => continue,
-                None => Place::on_disk(content, reading),
+                None => match self.check(&entry).await? {
+                    Checked::Whole { crc } => Place::on_disk(entry.content(slice, crc), reading),
+                    Checked::Moved => continue,
+                },
             };
             break (entry, place, from_earlier_run);
         };
@@ -64,14 +70,22 @@ impl<D: Disk> Slice<D> {
 
     async fn check(&self, entry: &Entry) -> Result<Checked, SliceError> {
         match entry.stored {
-            Stored::Inline { .. } => self.check_record(entry).await,
+            Stored::Inline { offset, len } => {
+                let start = (offset - entry.record_offset) as usize;
+                self.check_record(entry, start..start + len as usize).await
+            }
             Stored::File { len, crc } => {
-                self.check_file(entry, len, crc).await.map(|()| Checked::Whole)
+                self.check_file(entry, len, crc).await.map(|()| Checked::Whole { crc })
             }
         }
     }
 
-    async fn check_record(&self, entry: &Entry) -> Result<Checked, SliceError> {
+    /// `content` is where it lies in the record.
+    async fn check_record(
+        &self,
+        entry: &Entry,
+        content: Range<usize>,
+    ) -> Result<Checked, SliceError> {
         let inner = &*self.0;
         let slot = {
             let core = inner.core.borrow();
@@ -88,7 +102,7 @@ impl<D: Disk> Slice<D> {
         let bytes = &buf[..read];
         match codec::decode(bytes, stamp) {
             Ok((record, _)) if record.kind == Kind::Accepted && record.seq == entry.home_seq => {
-                Ok(Checked::Whole)
+                Ok(Checked::Whole { crc: crc32c::crc32c(&bytes[content]) })
             }
             _ if self.has_moved(entry)? => Ok(Checked::Moved),
             _ => Err(self.set_aside(entry, bytes).await),
@@ -152,14 +166,15 @@ impl<D: Disk> Slice<D> {
 }
 
 impl Entry {
-    /// Where the content lies on disk.
-    pub(crate) fn content(&self, slice: u8) -> Content {
+    /// Where the content, which has this checksum, lies on disk.
+    pub(crate) fn content(&self, slice: u8, crc: u32) -> Content {
         match self.stored {
             Stored::Inline { offset, len } => Content::Segment {
                 slice,
                 segment: u64::from(self.slot),
                 offset: u64::from(offset),
                 len,
+                crc,
             },
             Stored::File { len, .. } => Content::File { len },
         }

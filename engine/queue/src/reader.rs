@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use heed::{Env, WithoutTls};
-use mail::{Address, Content, Envelope, QueueId, Time};
+use mail::{Address, Envelope, QueueId, Time};
 
 use crate::codec::{self, Kind};
 use crate::directory::{slice_path, slices};
@@ -148,13 +148,13 @@ impl Reader {
     pub fn content(&self, id: QueueId) -> Result<Vec<u8>, SliceError> {
         let entry = self.entry(id)?.ok_or(SliceError::NoMessage(id))?;
         let directory = slice_path(&self.queue, id.slice());
-        let (name, content) = match entry.content(id.slice()) {
-            Content::File { .. } => {
+        let (name, content) = match entry.stored {
+            Stored::File { .. } => {
                 let name = crate::large::name(id);
                 let content = std::fs::read(directory.join(&name));
                 (name, content.map(|content| file_content(entry.stored, content)))
             }
-            _ => {
+            Stored::Inline { .. } => {
                 let name = segment::name(entry.slot);
                 let content = File::open(directory.join(&name));
                 (name, content.and_then(|file| record_content(&file, &entry)))

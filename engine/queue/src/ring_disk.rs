@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ring::{Arena, Block};
-use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 
 use crate::disk::{Buf, CONTENT, CORRUPT, Disk};
+use crate::segment::PAGE;
 
 /// Zeros are written in pieces of this size.
 const ZEROS_BYTES: usize = 1 << 20;
@@ -98,6 +99,7 @@ impl Disk for RingDisk {
         let flags = if self.direct { OFlags::DSYNC | OFlags::DIRECT } else { OFlags::DSYNC };
         let write =
             OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(&path)?;
+        wait_for_writes(&write);
         Ok(RingFile {
             write: ring::File::from_std(write)?,
             read: Rc::new(ring::File::from_std(read)?),
@@ -193,6 +195,14 @@ impl Disk for RingDisk {
 fn plain(file: fs::File) -> io::Result<RingFile> {
     let file = ring::File::from_std(file)?;
     Ok(RingFile { write: file.clone(), read: Rc::new(file) })
+}
+
+/// Waits for what a killed predecessor's ring still has on its way to the disk: a process can be gone, and
+/// its lock with it, before its last write has landed. No call says just that, but file systems let
+/// direct writes finish before they allocate; and here nothing is left to be allocated.
+fn wait_for_writes(segment: &fs::File) {
+    // Where there is no such call (tmpfs), writes are done when they return.
+    let _ = fallocate(segment, FallocateFlags::KEEP_SIZE, 0, PAGE as u64);
 }
 
 /// Runs what would hold up the shard on a thread of its own.

@@ -84,7 +84,7 @@ pub(crate) struct Core<D: Disk> {
     /// The greatest id of the runs before this one.
     pub(crate) earlier_id: Option<QueueId>,
     /// Content that is still in memory because it was not tried yet.
-    pub(crate) fresh: HashMap<QueueId, (Rc<dyn Any>, u64)>,
+    pub(crate) fresh: HashMap<QueueId, Fresh>,
     pub(crate) fresh_order: VecDeque<QueueId>,
     pub(crate) counters: Counters,
     /// When something was last recorded.
@@ -229,8 +229,10 @@ impl<D: Disk> Slice<D> {
         batch.last_seq = seq;
         let stored =
             Stored::Inline { offset: (end - content_bytes) as u32, len: content_bytes as u32 };
+        let crc = crc32c::crc32c(&batch.buf[end - content_bytes..end]);
         core.scratch = head;
-        let commit = core.arrive(batch, arrival(id, seq, &record, stored, flags, envelope));
+        let arrival = Arrival { crc, ..arrival(id, seq, &record, stored, flags, envelope) };
+        let commit = core.arrive(batch, arrival);
         drop(core);
         inner.work.notify_one();
         Ok((value, commit))
@@ -382,7 +384,15 @@ fn arrival(
     let home = Home { seq, slot: 0, offset, bytes };
     let standings = Entry::untried(envelope);
     let entry = Entry::new(id, home, stored, flags, Rc::clone(envelope), standings);
-    Arrival { entry, copied: None }
+    Arrival { entry, crc: 0, copied: None }
+}
+
+/// The content of a message that was not tried yet: in the memory that it was written from.
+#[derive(Clone)]
+pub(crate) struct Fresh {
+    pub(crate) memory: Rc<dyn Any>,
+    pub(crate) offset: u64,
+    pub(crate) crc: u32,
 }
 
 /// What cleanup found out about a message whose content is in a file.
@@ -524,7 +534,8 @@ impl<D: Disk> Core<D> {
     /// Adds a message to the batch that its record is in.
     fn arrive(&mut self, mut batch: Batch<D::Buf>, arrival: Arrival) -> Commit {
         let progress = Rc::clone(&batch.progress);
-        let commit = Commit { progress, id: arrival.entry.id, stored: arrival.entry.stored };
+        let Arrival { entry: Entry { id, stored, .. }, crc, .. } = arrival;
+        let commit = Commit { progress, id, stored, crc };
         if batch.waiting == 0 {
             batch.since = Instant::now();
         }
