@@ -52,8 +52,8 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 } else {
                     Rights::Own
                 };
-                // Behind the rights given up, which are a thread's own. What it cannot load is told to
-                // master, which says what the engine has not said.
+                // Behind the rights given up, which are a thread's own. The engine has the log, and is
+                // given whatever agentd is given.
                 loader = Some(
                     Loader::start(catalog, Arc::clone(channel), |_, _| {})
                         .map_err(|error| format!("start loader of tables: {error}"))?,
@@ -84,9 +84,9 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                     loader.file(path, state, fds);
                 }
             }
-            Order::Tables(path) => {
+            Order::Tables(path, purpose) => {
                 if let Some(loader) = &loader {
-                    loader.change(path);
+                    loader.change(path, purpose);
                 }
             }
             Order::Listen(_) | Order::ReopenLog => {}

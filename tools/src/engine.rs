@@ -140,7 +140,7 @@ fn watch_shards(
             Ok(Some((Order::Links, fds))) => hand_out(fds, links),
             Ok(Some((Order::ReopenLog, fds))) => log.reopen(fds.into_iter().next()),
             Ok(Some((Order::TableFile(path, state), fds))) => loader.file(path, state, fds),
-            Ok(Some((Order::Tables(path), _))) => loader.change(path),
+            Ok(Some((Order::Tables(path, purpose), _))) => loader.change(path, purpose),
             Ok(Some((Order::Stop, _))) => break,
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => master = false,
@@ -183,7 +183,7 @@ fn receive(channel: &Channel) -> Result<Option<Orders>, String> {
             Order::Links => orders.links = fds,
             Order::Begin => return Ok(Some(orders)),
             Order::Stop => return Ok(None),
-            Order::ReopenLog | Order::TableFile(..) | Order::Tables(_) => {}
+            Order::ReopenLog | Order::TableFile(..) | Order::Tables(..) => {}
         }
     }
 }

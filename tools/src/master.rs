@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::child::{Child, Role};
 use crate::control::FDS_MAX;
-use crate::start::{Loaded, Order, Report, Start};
+use crate::start::{Loaded, Order, Purpose, Report, Start};
 use crate::swap::{By, Change, HandOver, Step, Watch};
 
 /// Names and addresses of people are in the log: it is not for everyone on the host to read.
@@ -203,10 +203,10 @@ async fn attend(
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
-                Step::Send(role, change) => {
+                Step::Send(role, change, purpose) => {
                     let child = if role == Role::Engine { &engine } else { &agentd };
                     // The table stays as it is for now, which is no reason to end.
-                    if let Err(error) = send_change(child, &change) {
+                    if let Err(error) = send_change(child, &change, purpose) {
                         let path = change.path.display();
                         say(&format!(
                             "warning: {path} has changed, but cannot be passed on: {error}"
@@ -234,7 +234,7 @@ fn on_tables(tables: &mut HandOver, role: Role, report: Report) -> Vec<Step> {
     }
 }
 
-fn send_change(child: &Post, change: &Change) -> io::Result<()> {
+fn send_change(child: &Post, change: &Change, purpose: Purpose) -> io::Result<()> {
     for (path, file) in &change.files {
         let (state, fd) = match file {
             Ok((file, stamp)) => (Ok(*stamp), Some(file.as_fd())),
@@ -242,7 +242,7 @@ fn send_change(child: &Post, change: &Change) -> io::Result<()> {
         };
         child.tell(&Order::TableFile(path.clone(), state), fd.as_slice())?;
     }
-    child.tell(&Order::Tables(change.path.clone()), &[])
+    child.tell(&Order::Tables(change.path.clone(), purpose), &[])
 }
 
 /// The engine first: it waits for its agents' last outcomes.

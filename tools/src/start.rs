@@ -27,7 +27,7 @@ pub(crate) enum Order {
     /// A file for the change that follows; carries its descriptor where there is one.
     TableFile(PathBuf, Result<Stamp, Missing>),
     /// This file has changed, and the files since the last time are what its tables are read from.
-    Tables(PathBuf),
+    Tables(PathBuf, Purpose),
     /// Finish what is under way, close, end.
     Stop,
 }
@@ -57,6 +57,15 @@ pub(crate) enum Report {
     },
 }
 
+/// What a changed file is passed on for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// To be used from now on.
+    Use,
+    /// To find and say what is wrong with it; if that is nothing, it is left alone all the same.
+    Judge,
+}
+
 /// What a child has made of a changed file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Loaded {
@@ -66,6 +75,8 @@ pub(crate) enum Loaded {
     Unused,
     /// It was written to while it was read.
     Unsettled,
+    /// Nothing is wrong with it, and it was not to be used.
+    Withheld,
     /// It takes further files, which have been asked for.
     Wanting,
     /// It is no good, and this is why. What was there before stays.

@@ -225,6 +225,14 @@ impl Catalog {
 }
 
 impl Reopened {
+    /// True where something could not be opened.
+    pub fn is_wrong(&self) -> bool {
+        self.tables.iter().any(|(_, generation)| generation.trouble.is_some())
+            || self.lists.iter().any(|(_, content)| content.trouble().is_some())
+            || self.new_tables.iter().any(|table| table.trouble().is_some())
+            || self.new_lists.iter().any(|list| list.trouble().is_some())
+    }
+
     /// True where nothing is made of the file any more.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty() && self.lists.is_empty()

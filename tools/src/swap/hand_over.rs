@@ -1,5 +1,9 @@
 //! Who has which change, and who still needs it.
 //!
+//! agentd first: an engine that accepts mail for a new user must not find an agentd that has never heard of
+//! him. What agentd has in use goes to the engine; what it could not use, the engine looks at only to say
+//! what is wrong with it.
+//!
 //! A child is given a change when it is ready, has not too much in its hands, and no earlier change of
 //! the same file; the next one of that file waits here, and only the latest does. So there is a limit to
 //! what is under way, whatever becomes of the files and of the children. What to send and what to tell
@@ -14,7 +18,7 @@ use table::Source;
 
 use super::watch::{Change, Command};
 use crate::child::Role;
-use crate::start::Loaded;
+use crate::start::{Loaded, Purpose};
 
 /// Files that a child may have in its hands. Each is a message, and has to fit into its socket.
 const IN_HANDS_MAX: usize = 100;
@@ -29,7 +33,7 @@ const UNSETTLED_AGAIN_AFTER: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Send a change to a child.
-    Send(Role, Arc<Change>),
+    Send(Role, Arc<Change>, Purpose),
     /// Tell the watching thread.
     Tell(Command),
     /// Say something in the log.
@@ -49,26 +53,24 @@ pub(crate) struct HandOver {
 #[derive(Default)]
 struct Side {
     ready: bool,
-    in_hands: HashMap<PathBuf, Arc<Change>>,
-    waiting: BTreeMap<PathBuf, Arc<Change>>,
+    in_hands: HashMap<PathBuf, Item>,
+    waiting: BTreeMap<PathBuf, Item>,
     wants: HashMap<PathBuf, Vec<Source>>,
-    /// Why it could not use the latest change of a file.
-    failed: HashMap<PathBuf, String>,
-    unused: HashSet<PathBuf>,
+}
+
+/// A change for one child.
+struct Item {
+    change: Arc<Change>,
+    /// What agentd has made of it, where it is the engine's turn.
+    agentd: Option<Loaded>,
 }
 
 impl HandOver {
     /// A file has changed.
     pub(crate) fn changed(&mut self, change: Change) -> Vec<Step> {
         self.gathering.remove(&change.path);
-        let change = Arc::new(change);
-        let mut steps = Vec::new();
-        for role in [Role::Engine, Role::Agentd] {
-            let side = self.side(role);
-            side.waiting.insert(change.path.clone(), Arc::clone(&change));
-            steps.extend(side.give(role));
-        }
-        steps
+        self.agentd.wait(Item { change: Arc::new(change), agentd: None });
+        self.agentd.give(Role::Agentd)
     }
 
     /// A child has started, and reads its orders.
@@ -78,11 +80,15 @@ impl HandOver {
         side.give(role)
     }
 
-    /// A child is gone. Its successor reads everything by itself; what waits does it no harm.
+    /// A child is gone. Its successor reads everything by itself, and is given it all the same: what
+    /// it read may be older, and for the engine to follow it must be known to have it.
     pub(crate) fn gone(&mut self, role: Role) {
         let side = self.side(role);
-        let waiting = std::mem::take(&mut side.waiting);
-        *side = Side { waiting, ..Side::default() };
+        side.ready = false;
+        side.wants.clear();
+        for (_, item) in std::mem::take(&mut side.in_hands) {
+            side.waiting.entry(item.change.path.clone()).or_insert(item);
+        }
     }
 
     /// A child needs one more file for the change in its hands.
@@ -93,31 +99,32 @@ impl HandOver {
     /// A child is done with a change, for better or worse.
     pub(crate) fn loaded(&mut self, role: Role, path: &Path, loaded: Loaded) -> Vec<Step> {
         let side = self.side(role);
-        let Some(change) = side.in_hands.remove(path) else { return Vec::new() };
+        let Some(Item { change, agentd }) = side.in_hands.remove(path) else { return Vec::new() };
         let wants = side.wants.remove(path).unwrap_or_default();
-        side.failed.remove(path);
-        side.unused.remove(path);
-        let mut steps = Vec::new();
         let again = |after| Step::Tell(Command::Again { path: path.to_owned(), after });
-        match loaded {
-            Loaded::InUse => {}
-            Loaded::Unused => {
-                side.unused.insert(path.to_owned());
+        let mut steps = Vec::new();
+        match (role, &loaded) {
+            (_, Loaded::Unsettled) => steps.push(again(UNSETTLED_AGAIN_AFTER)),
+            (_, Loaded::Wanting) => steps.extend(self.gather(&change, wants)),
+            (Role::Agentd, _) => {
+                if matches!(loaded, Loaded::Failed(_)) {
+                    steps.push(again(AGAIN_AFTER));
+                }
+                self.engine.wait(Item { change, agentd: Some(loaded) });
+                steps.extend(self.engine.give(Role::Engine));
             }
-            Loaded::Unsettled => steps.push(again(UNSETTLED_AGAIN_AFTER)),
-            Loaded::Failed(why) => {
-                side.failed.insert(path.to_owned(), why);
-                steps.push(again(AGAIN_AFTER));
+            (Role::Engine, Loaded::Failed(_)) => steps.push(again(AGAIN_AFTER)),
+            (Role::Engine, Loaded::Unused) if agentd == Some(Loaded::Unused) => {
+                steps.push(Step::Tell(Command::Forget(path.to_owned())));
             }
-            Loaded::Wanting => {
-                // A newer one, or the one that the other child has asked for.
-                if !side.waiting.contains_key(path) {
-                    steps.extend(self.gather(&change, wants));
+            (Role::Engine, Loaded::Withheld) => {
+                if let Some(Loaded::Failed(why)) = agentd {
+                    steps.push(Step::Say(format!("warning: agentd: {why}")));
                 }
             }
+            (Role::Engine, Loaded::InUse | Loaded::Unused) => {}
         }
         steps.extend(self.side(role).give(role));
-        steps.extend(self.compare(path));
         steps
     }
 
@@ -135,22 +142,6 @@ impl HandOver {
         self.gathering.insert(path.clone()).then_some(Step::Tell(Command::Gather { path, with }))
     }
 
-    /// What the children have made of the same change, once both are done with it.
-    fn compare(&mut self, path: &Path) -> Option<Step> {
-        if self.engine.is_busy(path) || self.agentd.is_busy(path) {
-            return None;
-        }
-        if self.engine.unused.contains(path) && self.agentd.unused.contains(path) {
-            self.engine.unused.remove(path);
-            self.agentd.unused.remove(path);
-            return Some(Step::Tell(Command::Forget(path.to_owned())));
-        }
-        // What the engine finds wrong is in the log already.
-        let why = self.agentd.failed.get(path)?;
-        (self.engine.failed.get(path) != Some(why))
-            .then(|| Step::Say(format!("warning: agentd: {why}")))
-    }
-
     fn side(&mut self, role: Role) -> &mut Side {
         match role {
             Role::Engine => &mut self.engine,
@@ -160,8 +151,8 @@ impl HandOver {
 }
 
 impl Side {
-    fn is_busy(&self, path: &Path) -> bool {
-        self.in_hands.contains_key(path) || self.waiting.contains_key(path)
+    fn wait(&mut self, item: Item) {
+        self.waiting.insert(item.change.path.clone(), item);
     }
 
     /// Gives it of what waits as much as it can take.
@@ -170,16 +161,21 @@ impl Side {
         if !self.ready {
             return steps;
         }
-        let mut in_hands: usize = self.in_hands.values().map(|change| change.files.len()).sum();
-        for (path, change) in std::mem::take(&mut self.waiting) {
-            let fits = in_hands == 0 || in_hands + change.files.len() <= IN_HANDS_MAX;
+        let files = |item: &Item| item.change.files.len();
+        let mut in_hands: usize = self.in_hands.values().map(files).sum();
+        for (path, item) in std::mem::take(&mut self.waiting) {
+            let fits = in_hands == 0 || in_hands + files(&item) <= IN_HANDS_MAX;
             if !fits || self.in_hands.contains_key(&path) {
-                self.waiting.insert(path, change);
+                self.waiting.insert(path, item);
                 continue;
             }
-            in_hands += change.files.len();
-            self.in_hands.insert(path, Arc::clone(&change));
-            steps.push(Step::Send(role, change));
+            in_hands += files(&item);
+            let purpose = match item.agentd {
+                Some(Loaded::Failed(_)) => Purpose::Judge,
+                _ => Purpose::Use,
+            };
+            steps.push(Step::Send(role, Arc::clone(&item.change), purpose));
+            self.in_hands.insert(path, item);
         }
         steps
     }
@@ -211,7 +207,9 @@ mod tests {
     /// Steps as words.
     fn words(steps: Vec<Step>) -> Vec<String> {
         let word = |step| match step {
-            Step::Send(role, change) => format!("{} {}", role.name(), change.path.display()),
+            Step::Send(role, change, purpose) => {
+                format!("{} {} {purpose:?}", role.name(), change.path.display())
+            }
             Step::Tell(command) => format!("{command:?}"),
             Step::Say(text) => text,
         };
@@ -222,16 +220,28 @@ mod tests {
         words(it.loaded(role, Path::new("/a"), loaded))
     }
 
+    const TO_AGENTD: &str = "agentd /a Use";
+    const TO_ENGINE: &str = "engine /a Use";
+
+    #[test]
+    fn the_engine_is_given_what_agentd_has_in_use() {
+        let mut it = running();
+        assert_eq!(words(it.changed(change("/a"))), [TO_AGENTD]);
+        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::InUse), [TO_ENGINE]);
+        assert_eq!(loaded(&mut it, Role::Engine, Loaded::InUse), [""; 0]);
+    }
+
     #[test]
     fn each_child_has_one_change_of_a_file_in_its_hands_and_the_latest_waits() {
         let mut it = running();
-        assert_eq!(words(it.changed(change("/a"))), ["engine /a", "agentd /a"]);
+        assert_eq!(words(it.changed(change("/a"))), [TO_AGENTD]);
         assert_eq!(words(it.changed(change("/a"))), [""; 0]);
         assert_eq!(words(it.changed(change("/a"))), [""; 0]);
-        assert_eq!(words(it.changed(change("/b"))), ["engine /b", "agentd /b"]);
-        assert_eq!(loaded(&mut it, Role::Engine, Loaded::InUse), ["engine /a"]);
+        assert_eq!(words(it.changed(change("/b"))), ["agentd /b Use"]);
+        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::InUse), [TO_ENGINE, TO_AGENTD]);
+        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::InUse), [""; 0]);
+        assert_eq!(loaded(&mut it, Role::Engine, Loaded::InUse), [TO_ENGINE]);
         assert_eq!(loaded(&mut it, Role::Engine, Loaded::InUse), [""; 0]);
-        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::InUse), ["agentd /a"]);
     }
 
     #[test]
@@ -241,37 +251,38 @@ mod tests {
         for number in 0..3 * IN_HANDS_MAX {
             given.extend(words(it.changed(change(&format!("/{number:03}")))));
         }
-        assert_eq!(given.len(), 2 * IN_HANDS_MAX);
-        let next = words(it.loaded(Role::Engine, Path::new("/007"), Loaded::InUse));
-        assert_eq!(next, ["engine /100"]);
+        assert_eq!(given.len(), IN_HANDS_MAX);
+        let next = words(it.loaded(Role::Agentd, Path::new("/007"), Loaded::InUse));
+        assert_eq!(next, ["engine /007 Use", "agentd /100 Use"]);
     }
 
     #[test]
-    fn a_child_that_is_starting_is_given_its_changes_when_it_is_ready() {
+    fn a_child_that_is_started_again_is_given_what_its_predecessor_had() {
         let mut it = HandOver::default();
         assert_eq!(words(it.changed(change("/a"))), [""; 0]);
-        assert_eq!(words(it.ready(Role::Agentd)), ["agentd /a"]);
-        assert_eq!(words(it.ready(Role::Engine)), ["engine /a"]);
+        assert_eq!(words(it.ready(Role::Engine)), [""; 0]);
+        assert_eq!(words(it.ready(Role::Agentd)), [TO_AGENTD]);
+        it.gone(Role::Agentd);
+        assert_eq!(words(it.ready(Role::Agentd)), [TO_AGENTD]);
         it.gone(Role::Engine);
-        assert_eq!(words(it.changed(change("/a"))), [""; 0]);
-        assert_eq!(words(it.ready(Role::Engine)), ["engine /a"]);
+        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::InUse), [""; 0]);
+        assert_eq!(words(it.ready(Role::Engine)), [TO_ENGINE]);
+        it.gone(Role::Engine);
         // What the one before had to say came too late.
         assert_eq!(loaded(&mut it, Role::Engine, Loaded::InUse), [""; 0]);
     }
 
     #[test]
-    fn what_a_change_needs_is_gathered_once_for_both_children() {
+    fn what_a_change_needs_is_gathered_for_both_children() {
         let mut it = running();
         it.changed(change("/a"));
-        it.wants(Role::Engine, Path::new("/a"), source("/more"));
-        let gather = loaded(&mut it, Role::Engine, Loaded::Wanting);
+        it.wants(Role::Agentd, Path::new("/a"), source("/more"));
+        let gather = loaded(&mut it, Role::Agentd, Loaded::Wanting);
         assert_eq!(gather.len(), 1);
         assert!(gather[0].contains("Gather") && gather[0].contains("/more"), "{gather:?}");
-        it.wants(Role::Agentd, Path::new("/a"), source("/more"));
-        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::Wanting), [""; 0]);
 
         let whole = Change { with: vec![source("/more")], ..change("/a") };
-        assert_eq!(words(it.changed(whole)), ["engine /a", "agentd /a"]);
+        assert_eq!(words(it.changed(whole)), [TO_AGENTD]);
         // That file names another one.
         it.wants(Role::Agentd, Path::new("/a"), source("/third"));
         let gather = loaded(&mut it, Role::Agentd, Loaded::Wanting);
@@ -279,17 +290,19 @@ mod tests {
     }
 
     #[test]
-    fn what_only_agentd_cannot_load_is_said_for_it() {
+    fn what_agentd_cannot_use_the_engine_does_not_use_either() {
         let failed = |why: &str| Loaded::Failed(why.to_owned());
         let again = "Again { path: \"/a\", after: 30s }";
         let mut it = running();
         it.changed(change("/a"));
-        assert_eq!(loaded(&mut it, Role::Agentd, failed("bad")), [again]);
+        let steps = loaded(&mut it, Role::Agentd, failed("bad"));
+        assert_eq!(steps, [again, "engine /a Judge"]);
+        // It finds the same, and has said so.
         assert_eq!(loaded(&mut it, Role::Engine, failed("bad")), [again]);
 
         it.changed(change("/a"));
-        assert_eq!(loaded(&mut it, Role::Agentd, failed("no memory")), [again]);
-        let said = loaded(&mut it, Role::Engine, Loaded::InUse);
+        loaded(&mut it, Role::Agentd, failed("no memory"));
+        let said = loaded(&mut it, Role::Engine, Loaded::Withheld);
         assert_eq!(said, ["warning: agentd: no memory"]);
     }
 
@@ -297,10 +310,10 @@ mod tests {
     fn a_file_that_neither_child_uses_is_forgotten() {
         let mut it = running();
         it.changed(change("/a"));
-        assert_eq!(loaded(&mut it, Role::Engine, Loaded::Unused), [""; 0]);
-        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::Unused), ["Forget(\"/a\")"]);
+        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::Unused), [TO_ENGINE]);
+        assert_eq!(loaded(&mut it, Role::Engine, Loaded::Unused), ["Forget(\"/a\")"]);
         it.changed(change("/a"));
+        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::InUse), [TO_ENGINE]);
         assert_eq!(loaded(&mut it, Role::Engine, Loaded::Unused), [""; 0]);
-        assert_eq!(loaded(&mut it, Role::Agentd, Loaded::InUse), [""; 0]);
     }
 }

@@ -18,7 +18,7 @@ use table::{Catalog, Manner, Replaced, Source, Taken};
 use super::given::Given;
 use super::stamp::{Missing, Opened, Stamp};
 use crate::control::Channel;
-use crate::start::{Loaded, Report};
+use crate::start::{Loaded, Purpose, Report};
 
 /// Notes about the lines of one table that are logged at once; a file of another kind is full of them.
 const NOTES_MAX: usize = 20;
@@ -39,7 +39,7 @@ pub(crate) struct Loader(Sender<Work>);
 
 enum Work {
     File(PathBuf, Opened),
-    Change(PathBuf),
+    Change(PathBuf, Purpose),
 }
 
 impl Loader {
@@ -68,22 +68,22 @@ impl Loader {
     }
 
     /// The files given since the last time are a change of this one.
-    pub(crate) fn change(&self, path: PathBuf) {
-        let _ = self.0.send(Work::Change(path));
+    pub(crate) fn change(&self, path: PathBuf, purpose: Purpose) {
+        let _ = self.0.send(Work::Change(path, purpose));
     }
 }
 
 fn run(mut loading: Loading, inbox: &Receiver<Work>, master: &Channel, say: impl Fn(Say, &str)) {
     let mut given = Given::default();
     for work in inbox {
-        let path = match work {
+        let (path, purpose) = match work {
             Work::File(path, file) => {
                 given.add(path, file);
                 continue;
             }
-            Work::Change(path) => path,
+            Work::Change(path, purpose) => (path, purpose),
         };
-        let change = loading.change(&path, &std::mem::take(&mut given));
+        let change = loading.change(&path, &std::mem::take(&mut given), purpose);
         for (how, line) in &change.lines {
             say(*how, line);
         }
@@ -127,7 +127,7 @@ impl Loading {
         Self { catalog, said }
     }
 
-    pub(super) fn change(&mut self, path: &Path, given: &Given) -> Change {
+    pub(super) fn change(&mut self, path: &Path, given: &Given, purpose: Purpose) -> Change {
         let nothing = |loaded, wanted| {
             let (lines, replaced) = Default::default();
             Change { loaded, wanted, lines, replaced }
@@ -143,6 +143,9 @@ impl Loading {
         }
         if !wanted.is_empty() {
             return nothing(Loaded::Wanting, wanted);
+        }
+        if purpose == Purpose::Judge && !reopened.is_wrong() {
+            return nothing(Loaded::Withheld, Vec::new());
         }
         let (taken, replaced) = self.catalog.take(reopened);
         let lines = taken.iter().flat_map(|taken| self.lines(taken)).collect();

@@ -4,7 +4,7 @@
 //!   the file ──▶ watch: noticed, settled, opened     (a thread of master: root, outside any chroot)
 //!                  │ descriptor
 //!                  ▼
-//!              hand_over: who has which change, who still needs it      (master)
+//!              hand_over: agentd first, then the engine                 (master)
 //!                  │ Order::TableFile, Order::Tables                ▲ Report::Tables
 //!                  ▼                                                │
 //!              loader: read, verified, put in its place   (a thread of engine and of agentd)

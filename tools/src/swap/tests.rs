@@ -14,7 +14,7 @@ use super::given::Given;
 use super::loader::{Loading, Say};
 use super::stamp::{self, Missing};
 use super::watch::{By, Change, Command, Watch};
-use crate::start::Loaded;
+use crate::start::{Loaded, Purpose};
 
 /// Only used up when a test fails.
 const SOON: Duration = Duration::from_secs(30);
@@ -87,7 +87,7 @@ impl House {
         for (path, file) in change.files {
             given.add(path, file);
         }
-        let change = self.loading.change(&change.path, &given);
+        let change = self.loading.change(&change.path, &given, Purpose::Use);
         let directory = self.directory.path().display().to_string();
         let line = |(say, line): (Say, String)| (say, line.replace(&directory, "DIR"));
         (change.loaded, change.lines.into_iter().map(line).collect(), change.wanted)
