@@ -30,6 +30,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let mut agents: Option<Agents> = None;
     let mut loader: Option<Loader> = None;
     let mut waiting = Vec::new();
+    let mut begun = false;
     loop {
         let (order, fds) = match channel.recv::<Order>() {
             Ok(Some(received)) => received,
@@ -69,6 +70,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
             Order::Begin => {
                 let agents = agents.as_mut().ok_or("master did not say how to start")?;
                 agents.begin(std::mem::take(&mut waiting))?;
+                begun = true;
                 // If it cannot hear this, its end is the next thing that is read.
                 let _ = channel.send(&Report::Ready, &[]);
             }
@@ -92,7 +94,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
             Order::Listen(_) | Order::ReopenLog => {}
         }
         // After the beginning, links come for a new engine.
-        if let (Some(agents), false) = (&mut agents, waiting.is_empty()) {
+        if let (Some(agents), true, false) = (&mut agents, begun, waiting.is_empty()) {
             agents.begin(std::mem::take(&mut waiting))?;
         }
     }
