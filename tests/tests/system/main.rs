@@ -12,3 +12,4 @@ mod hostile;
 mod logs;
 mod policy;
 mod smuggling;
+mod swap;
