@@ -78,7 +78,8 @@ impl<D: Disk> LargeContent<D> {
 }
 
 fn failed(doing: &'static str, id: QueueId, source: std::io::Error) -> SliceError {
-    if source.kind() == std::io::ErrorKind::StorageFull {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    if matches!(source.kind(), StorageFull | QuotaExceeded) {
         return SliceError::Refused(Refusal::NoSpace);
     }
     SliceError::Io { doing, file: name(id), source }

@@ -11,7 +11,7 @@ use std::path::Path;
 use mail::{Content, Outcome, QueueId, Status, Time};
 use model::{NOW, envelope, open, options, read_content};
 use queue::{AppendError, Cause, Commit, Options, Refusal, Slice, SliceError, Start};
-use sim::{Dice, SimDisk};
+use sim::{Dice, EDQUOT, ENOSPC, SimDisk};
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
@@ -104,6 +104,37 @@ fn a_failed_write_is_never_retried_and_the_slice_says_so_while_reads_go_on() {
 }
 
 #[test]
+fn a_file_system_that_turns_read_only_ends_acceptance_at_the_next_write_and_loses_nothing() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let life = start(&disk, index.path(), 0).await;
+        let mut ids = Vec::new();
+        for _ in 0..20 {
+            ids.push(accept(&life.slice, &[b'x'; 3000]).await);
+        }
+        settle().await;
+        disk.state.borrow_mut().read_only = true;
+        assert_eq!(life.slice.accepting(), Ok(()), "nobody has told it yet");
+        let large = life.slice.stream(life.slice.next_id(NOW)).await;
+        assert!(matches!(large.map(drop), Err(SliceError::Io { doing: "create", .. })));
+        let (_, commit) = append(&life.slice, b"too late\n").unwrap();
+        assert_eq!(commit.await.unwrap_err(), Refusal::Failed);
+        assert_eq!(life.slice.accepting(), Err(Refusal::Failed));
+        for id in &ids {
+            assert!(life.slice.load(*id).await.is_ok(), "reads go on");
+        }
+        let outcome = life.slice.outcome(ids[0], 0, &delivered(), NOW, NOW);
+        assert!(matches!(outcome, Err(SliceError::Refused(Refusal::Failed))));
+        life.close().await;
+
+        // Mounted anew. The one that was refused was never there.
+        let life = start(&disk.after_power_cut(&mut Dice(1)), index.path(), 1).await;
+        let due: Vec<_> = life.slice.due(NOW, 99).unwrap().into_iter().map(|it| it.1).collect();
+        assert_eq!(due, ids);
+    });
+}
+
+#[test]
 fn a_batch_whose_durable_write_reports_an_error_at_its_end_is_not_acknowledged() {
     run(async {
         let (disk, index) = (SimDisk::new(), scratch());
@@ -141,36 +172,44 @@ fn content_whose_sync_fails_never_becomes_a_message() {
 
 #[test]
 fn a_full_disk_refuses_new_mail_finishes_the_old_and_heals() {
-    run(async {
-        let (disk, index) = (SimDisk::new(), scratch());
-        let life = start(&disk, index.path(), 0).await;
-        let first = accept(&life.slice, &[b'x'; 3000]).await;
-        disk.state.borrow_mut().full = true;
-        let mut ids = vec![first];
-        let refusal = loop {
-            match append(&life.slice, &[b'x'; 3000]) {
-                Ok((id, commit)) => {
-                    commit.await.unwrap();
-                    ids.push(id);
-                }
-                Err(refusal) => break refusal,
+    run(fill_and_heal(ENOSPC));
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_a_full_disk() {
+    run(fill_and_heal(EDQUOT));
+}
+
+async fn fill_and_heal(errno: i32) {
+    let (disk, index) = (SimDisk::new(), scratch());
+    disk.state.borrow_mut().full_errno = errno;
+    let life = start(&disk, index.path(), 0).await;
+    let first = accept(&life.slice, &[b'x'; 3000]).await;
+    disk.state.borrow_mut().full = true;
+    let mut ids = vec![first];
+    let refusal = loop {
+        match append(&life.slice, &[b'x'; 3000]) {
+            Ok((id, commit)) => {
+                commit.await.unwrap();
+                ids.push(id);
             }
-            assert!(ids.len() < 1000, "a full disk takes mail without end");
-        };
-        assert_eq!(refusal, AppendError::Refused(Refusal::NoSpace));
-        assert_eq!(life.slice.accepting(), Err(Refusal::NoSpace));
-        for &id in &ids {
-            life.slice.outcome(id, 0, &delivered(), NOW, NOW).unwrap();
+            Err(refusal) => break refusal,
         }
-        life.slice.settled().await.unwrap();
-        disk.state.borrow_mut().full = false;
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        assert_eq!(life.slice.accepting(), Ok(()));
-        let after = accept(&life.slice, b"again\n").await;
-        life.close().await;
-        let life = start(&disk.after_power_cut(&mut Dice(1)), index.path(), 1).await;
-        assert_eq!(life.slice.due(NOW, 9).unwrap(), [(NOW, after)]);
-    });
+        assert!(ids.len() < 1000, "a full disk takes mail without end");
+    };
+    assert_eq!(refusal, AppendError::Refused(Refusal::NoSpace));
+    assert_eq!(life.slice.accepting(), Err(Refusal::NoSpace));
+    for &id in &ids {
+        life.slice.outcome(id, 0, &delivered(), NOW, NOW).unwrap();
+    }
+    life.slice.settled().await.unwrap();
+    disk.state.borrow_mut().full = false;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(life.slice.accepting(), Ok(()));
+    let after = accept(&life.slice, b"again\n").await;
+    life.close().await;
+    let life = start(&disk.after_power_cut(&mut Dice(1)), index.path(), 1).await;
+    assert_eq!(life.slice.due(NOW, 9).unwrap(), [(NOW, after)]);
 }
 
 #[test]
@@ -215,16 +254,21 @@ fn closing_on_a_full_disk_ends_and_refuses_what_has_no_room() {
 
 #[test]
 fn a_full_disk_refuses_large_content_with_the_reason() {
-    run(async {
-        let (disk, index) = (SimDisk::new(), scratch());
-        let life = start(&disk, index.path(), 0).await;
-        let mut large = life.slice.stream(life.slice.next_id(NOW)).await.unwrap();
-        disk.state.borrow_mut().full = true;
-        let refused = large.write(b"x".to_vec()).await;
-        assert!(matches!(refused, Err(SliceError::Refused(Refusal::NoSpace))));
-        large.abandon().await;
-        assert!(disk.names().iter().all(|name| !name.starts_with("content/")));
-    });
+    for errno in [ENOSPC, EDQUOT] {
+        run(refuse_large_content(errno));
+    }
+}
+
+async fn refuse_large_content(errno: i32) {
+    let (disk, index) = (SimDisk::new(), scratch());
+    disk.state.borrow_mut().full_errno = errno;
+    let life = start(&disk, index.path(), 0).await;
+    let mut large = life.slice.stream(life.slice.next_id(NOW)).await.unwrap();
+    disk.state.borrow_mut().full = true;
+    let refused = large.write(b"x".to_vec()).await;
+    assert!(matches!(refused, Err(SliceError::Refused(Refusal::NoSpace))));
+    large.abandon().await;
+    assert!(disk.names().iter().all(|name| !name.starts_with("content/")));
 }
 
 /// Three messages in one segment, in two batches; returns the offset of each record in the segment.

@@ -18,6 +18,10 @@ use queue::{Buf, Disk};
 use tokio::sync::Notify;
 
 const SECTOR: usize = 512;
+const EIO: i32 = 5;
+const EROFS: i32 = 30;
+pub(crate) const ENOSPC: i32 = 28;
+pub(crate) const EDQUOT: i32 = 122;
 
 /// Deterministic choices (SplitMix64).
 #[derive(Clone, Debug)]
@@ -111,6 +115,10 @@ pub(crate) struct State {
     pub(crate) read_time: Duration,
     /// No segment can be made, no file written.
     pub(crate) full: bool,
+    /// What a full disk says: ENOSPC, or EDQUOT where a quota is what is used up.
+    pub(crate) full_errno: i32,
+    /// The file system gave up: whatever would change it is refused.
+    pub(crate) read_only: bool,
     /// What was done, in order, for golden tests.
     pub(crate) trace: Vec<String>,
 }
@@ -123,7 +131,8 @@ pub(crate) struct SimDisk {
 
 impl SimDisk {
     pub(crate) fn new() -> Self {
-        let state = State { memory_max: 64 << 20, drawn: 1, ..State::default() };
+        let state =
+            State { memory_max: 64 << 20, drawn: 1, full_errno: ENOSPC, ..State::default() };
         Self { state: Rc::new(RefCell::new(state)), halted: Rc::new(Notify::new()) }
     }
 
@@ -216,7 +225,7 @@ impl SimDisk {
             }
             let what = what();
             state.trace.push(what);
-            state.fail_at == Some(state.points)
+            state.fail_at == Some(state.points) || state.read_only
         };
         if self.is_halted() {
             std::future::pending::<()>().await;
@@ -227,6 +236,17 @@ impl SimDisk {
             std::future::pending::<()>().await;
         }
         fails
+    }
+
+    /// What a call that fails says.
+    fn refusal(&self) -> io::Error {
+        let read_only = self.state.borrow().read_only;
+        io::Error::from_raw_os_error(if read_only { EROFS } else { EIO })
+    }
+
+    fn full(&self) -> Option<io::Error> {
+        let state = self.state.borrow();
+        state.full.then(|| io::Error::from_raw_os_error(state.full_errno))
     }
 
     fn inode(&self, name: &str) -> io::Result<usize> {
@@ -247,6 +267,7 @@ impl State {
                 durable_names: names.clone(),
                 names,
                 memory_max: self.memory_max,
+                full_errno: self.full_errno,
                 drawn: self.drawn,
                 read_time: self.read_time,
                 ..Self::default()
@@ -285,10 +306,6 @@ fn tear(bytes: &mut Vec<u8>, offset: usize, written: &[u8], dice: &mut Dice) {
     }
 }
 
-fn eio() -> io::Error {
-    io::Error::from_raw_os_error(5)
-}
-
 fn directory(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
@@ -318,11 +335,11 @@ impl Disk for SimDisk {
 
     async fn create_segment(&self, name: &str, head: Vec<u8>, bytes: u64) -> io::Result<()> {
         let fails = self.point(|| format!("make {name}")).await;
-        if self.state.borrow().full {
-            return Err(io::ErrorKind::StorageFull.into());
+        if let Some(error) = self.full() {
+            return Err(error);
         }
         if fails {
-            return Err(eio());
+            return Err(self.refusal());
         }
         let mut state = self.state.borrow_mut();
         let mut content = head;
@@ -348,12 +365,12 @@ impl Disk for SimDisk {
         let (name, inode) = file;
         let at = offset as usize;
         if self.point(|| format!("write {name} {at}+{}", buf.len())).await {
-            let half = buf.len() / 2;
+            let half = if self.state.borrow().read_only { 0 } else { buf.len() / 2 };
             let mut state = self.state.borrow_mut();
             put(&mut state.inodes[*inode].bytes, at, &buf[..half]);
             state.inodes[*inode].unsynced.push((at, buf[..half].to_vec()));
             drop(state);
-            return (Err(eio()), buf);
+            return (Err(self.refusal()), buf);
         }
         {
             let mut state = self.state.borrow_mut();
@@ -364,7 +381,7 @@ impl Disk for SimDisk {
         }
         let fails = self.point(|| format!("done {name} {at}")).await;
         if fails {
-            return (Err(eio()), buf);
+            return (Err(self.refusal()), buf);
         }
         let mut state = self.state.borrow_mut();
         let inode = &mut state.inodes[*inode];
@@ -383,7 +400,7 @@ impl Disk for SimDisk {
         let (n, time) = {
             let state = self.state.borrow();
             if state.unreadable.as_ref() == Some(&file.0) {
-                return (Err(eio()), buf);
+                return (Err(self.refusal()), buf);
             }
             let bytes = &state.inodes[file.1].bytes;
             let from = (offset as usize).min(bytes.len());
@@ -399,7 +416,7 @@ impl Disk for SimDisk {
 
     async fn create(&self, name: &str) -> io::Result<Self::File> {
         if self.point(|| format!("create {name}")).await {
-            return Err(eio());
+            return Err(self.refusal());
         }
         if self.inode(name).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -423,12 +440,12 @@ impl Disk for SimDisk {
         offset: u64,
     ) -> (io::Result<()>, Vec<u8>) {
         if self.point(|| format!("write {} {offset}+{}", file.0, buf.len())).await {
-            return (Err(eio()), buf);
+            return (Err(self.refusal()), buf);
+        }
+        if let Some(error) = self.full() {
+            return (Err(error), buf);
         }
         let mut state = self.state.borrow_mut();
-        if state.full {
-            return (Err(io::ErrorKind::StorageFull.into()), buf);
-        }
         let inode = &mut state.inodes[file.1];
         put(&mut inode.bytes, offset as usize, &buf);
         inode.unsynced.push((offset as usize, buf.clone()));
@@ -439,7 +456,7 @@ impl Disk for SimDisk {
         if self.point(|| format!("sync {}", file.0)).await {
             // As Linux does: the pages are clean now, and lost.
             self.state.borrow_mut().inodes[file.1].unsynced.clear();
-            return Err(eio());
+            return Err(self.refusal());
         }
         let mut state = self.state.borrow_mut();
         let inode = &mut state.inodes[file.1];
@@ -450,7 +467,7 @@ impl Disk for SimDisk {
 
     async fn sync_dir(&self, synced: &str) -> io::Result<()> {
         if self.point(|| format!("sync directory {synced}")).await {
-            return Err(eio());
+            return Err(self.refusal());
         }
         let mut state = self.state.borrow_mut();
         let changes = std::mem::take(&mut state.name_changes);
@@ -467,7 +484,7 @@ impl Disk for SimDisk {
 
     async fn remove(&self, name: &str) -> io::Result<()> {
         if self.point(|| format!("remove {name}")).await {
-            return Err(eio());
+            return Err(self.refusal());
         }
         let mut state = self.state.borrow_mut();
         state.names.remove(name);
@@ -481,7 +498,7 @@ impl Disk for SimDisk {
 
     async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         if self.point(|| format!("rename {from} {to}")).await {
-            return Err(eio());
+            return Err(self.refusal());
         }
         let inode = self.inode(from)?;
         let mut state = self.state.borrow_mut();
