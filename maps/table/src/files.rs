@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -21,6 +23,32 @@ pub trait Files {
     /// but never written in place.
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         self.read(path).map(Bytes::from)
+    }
+
+    /// A file that is read in pieces, because it may be written in place.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        Ok(Arc::new(Bytes::from(self.read(path)?)))
+    }
+}
+
+/// What pieces are read from.
+pub trait ReadAt: Send + Sync + std::fmt::Debug {
+    /// Fills `buffer` with the bytes from `offset` on.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, buffer, offset)
+    }
+}
+
+impl ReadAt for Bytes {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let start = usize::try_from(offset).ok().filter(|&start| start <= self.len());
+        let found = start.and_then(|start| self[start..].get(..buffer.len()));
+        buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
     }
 }
 
@@ -44,6 +72,15 @@ impl Files for Disk {
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         mapped::map(File::open(path)?)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        let file = File::open(path)?;
+        match file.metadata()? {
+            metadata if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            metadata if !metadata.is_file() => Err(io::Error::other("not a regular file")),
+            _ => Ok(Arc::new(file)),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ mod wait;
 
 pub use answer::{Answer, Later, Note, Response, Trouble, Value};
 pub use catalog::{Catalog, Manner, Reopened, Replaced, Source, Taken};
-pub use files::{Disk, FILE_BYTES_MAX, Files, Memory};
+pub use files::{Disk, FILE_BYTES_MAX, Files, Memory, ReadAt};
 pub use format::Format;
 pub use maps::{MapList, Step};
 pub use matching::{FILE_DEPTH_MAX, MatchList, Matched, Parents};

@@ -54,6 +54,25 @@ pub const ACCESS: &[Form] = &[
 pub const ACCESS_PARENTS: &[Form] =
     &[Form::Whole, Form::Bare, Form::Domain, Form::ParentDomains, Form::LocalAt, Form::BareLocalAt];
 
+/// aliases(5), which are asked for local parts only.
+pub const ALIASES: &[Form] = &[Form::Whole, Form::Bare];
+
+/// What an access table is asked for the null sender (`smtpd_null_access_lookup_key`).
+pub const NULL_SENDER: &str = "<>";
+
+/// Every order by the name of the manual page that it is from. `access` is what Postfix does unless
+/// `parent_domain_matches_subdomains` is changed; `access-dotted` is for `.domain`.
+pub const ORDERS: &[(&str, &[Form])] = &[
+    ("access", ACCESS_PARENTS),
+    ("access-dotted", ACCESS),
+    ("aliases", ALIASES),
+    ("canonical", VIRTUAL),
+    ("generic", VIRTUAL),
+    ("relocated", VIRTUAL),
+    ("transport", TRANSPORT),
+    ("virtual", VIRTUAL),
+];
+
 /// The keys of one address, in order.
 ///
 /// It lends each key: `while let Some(key) = keys.next() { .. }`.
@@ -245,6 +264,22 @@ mod tests {
             keys(ACCESS, "user@example.com", false),
             ["user@example.com", "example.com", ".com", "user@"]
         );
+    }
+
+    #[test]
+    fn alias_tables_are_asked_for_names_without_a_domain() {
+        assert_eq!(keys(ALIASES, "user+ext", false), ["user+ext", "user"]);
+        assert_eq!(keys(ALIASES, "user", false), ["user"]);
+        assert_eq!(keys(ALIASES, "owner-list", false), ["owner-list"]);
+    }
+
+    #[test]
+    fn each_order_begins_with_the_address_and_has_a_name_of_its_own() {
+        let names: Vec<&str> = ORDERS.iter().map(|(name, _)| *name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        for (name, forms) in ORDERS {
+            assert_eq!(forms.first(), Some(&Form::Whole), "{name}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::constant::Constant;
 use crate::{
-    Format, Lookup, MatchList, Note, Table, Tables, cidr, combined, compiled, host, inline,
+    Format, Lookup, MatchList, Note, ReadAt, Table, Tables, cidr, combined, compiled, host, inline,
     patterns, text,
 };
 
@@ -80,12 +80,14 @@ const fn compiled(name: &'static str, format: Format, open: fn(&Opening<'_>) -> 
 /// elsewhere join them by [`Tables::with_types`].
 pub static TYPES: &[Type] = &[
     compiled("btree", Format::Native, compiled::open),
+    compiled("cdb", Format::Cdb, compiled::open_cdb),
     row("cidr", Nature::Linear, cidr::open),
     compiled("dbm", Format::Native, compiled::open),
     row("environ", Nature::Builtin, host::open_environ),
     row("fail", Nature::Builtin, host::open_fail),
     compiled("hash", Format::Native, compiled::open),
     row("inline", Nature::Builtin, inline::open),
+    compiled("lmdb", Format::Lmdb, compiled::open_lmdb),
     row("pcre", Nature::Linear, patterns::open_perl),
     row("pipemap", Nature::Combined, combined::open_pipe),
     row("proxy", Nature::Combined, combined::open_proxy),
@@ -133,6 +135,13 @@ impl<'a> Opening<'a> {
         let path = path.as_ref();
         self.depends_on(path);
         self.tables.files().map(path)
+    }
+
+    /// A file that is read in pieces, because it may be written in place.
+    pub fn pieces(&self, path: impl AsRef<Path>) -> Result<Arc<dyn ReadAt>, std::io::Error> {
+        let path = path.as_ref();
+        self.depends_on(path);
+        self.tables.files().open(path)
     }
 
     /// The table is a new one when this file is. Said of what is opened by other means; also where it is

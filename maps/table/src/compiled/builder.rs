@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::collection::{Collection, Duplicates};
+use super::collection::{Collection, Duplicates, Twice};
 use super::replacement::{FileError, Replacement};
-use super::{native, stored::Stored};
+use super::{cdb, lmdb, native, stored::Stored};
 use crate::Format;
 use crate::fold::folded;
 
@@ -15,6 +15,8 @@ pub const DUPLICATES_REPORTED_MAX: usize = 10_000;
 
 /// Bytes of a key, as long as a logical line may be.
 const KEY_BYTES_MAX: usize = cf::LINE_BYTES_MAX;
+/// Bytes of a value, likewise.
+const VALUE_BYTES_MAX: usize = cf::LINE_BYTES_MAX;
 
 /// Makes the file of a table; nothing of it is to be seen before [`Builder::finish`].
 ///
@@ -176,7 +178,11 @@ impl Builder {
         if key.is_empty() {
             return Err(EntryError::EmptyKey);
         }
-        if key.len() > KEY_BYTES_MAX || value.len() > KEY_BYTES_MAX {
+        let key_bytes_max = match self.format {
+            Format::Lmdb => lmdb::KEY_BYTES_MAX,
+            Format::Native | Format::Cdb => KEY_BYTES_MAX,
+        };
+        if key.len() > key_bytes_max || value.len() > VALUE_BYTES_MAX {
             return Err(EntryError::TooLong);
         }
         let added = match self.folds {
@@ -188,41 +194,69 @@ impl Builder {
 
     /// Writes the file, makes it durable, and puts it in the old one's place.
     pub fn finish(mut self) -> Result<Built, FileError> {
-        let mut built = Built::default();
         let mut file = match self.file.take() {
             Some(file) => file,
             None => Replacement::create(&self.path, self.mode)?,
         };
         let folded = self.folds && !self.keeps_unfolded;
-        let mut out = native::Writer::begin(&mut file, self.seed, folded, self.entries.len());
-        let mut kept = 0;
-        let stopped = self.entries.drain(
-            self.duplicates,
-            |twice| {
-                built.duplicates_count += 1;
-                if built.duplicates.len() < DUPLICATES_REPORTED_MAX {
-                    built.duplicates.push(Duplicate {
-                        kept: twice.kept,
-                        dropped: twice.dropped,
-                        key: String::from_utf8_lossy(twice.key).into(),
-                    });
-                }
-            },
-            |hash, entry| {
-                kept += 1;
-                match out.put(hash, entry) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => ControlFlow::Break(error),
-                }
-            },
-        );
-        if let ControlFlow::Break(error) = stopped {
-            return Err(error);
-        }
-        built.bytes = out.finish()?;
-        built.entries = kept;
-        built.duplicates.sort_unstable_by_key(|duplicate| duplicate.dropped);
+        let (entries, bytes) = (self.entries.len(), self.entries.bytes());
+        let mut built = Built::default();
+        let drain = |put: &mut Put<'_>| drain(self.entries, self.duplicates, &mut built, put);
+        let length = match self.format {
+            Format::Native => {
+                let mut out = native::Writer::begin(&mut file, self.seed, folded, entries);
+                drain(&mut |hash, entry| out.put(hash, entry))?;
+                out.finish()?
+            }
+            Format::Cdb => {
+                let mut out = cdb::Writer::begin(&mut file);
+                drain(&mut |_, entry| out.put(entry))?;
+                out.finish()?
+            }
+            Format::Lmdb => {
+                let out = lmdb::Writer::begin(&file, entries, bytes)?;
+                out.put_all(|put| drain(&mut |_, entry| put(entry)))?;
+                out.finish()?
+            }
+        };
         file.commit()?;
+        built.bytes = length;
+        built.duplicates.sort_unstable_by_key(|duplicate| duplicate.dropped);
         Ok(built)
+    }
+}
+
+/// Takes an entry's hash and its bytes as they are in a native file.
+type Put<'a> = dyn FnMut(u64, &[u8]) -> Result<(), FileError> + 'a;
+
+/// Puts every entry that counts, and keeps account.
+fn drain(
+    entries: Collection,
+    duplicates: Duplicates,
+    built: &mut Built,
+    put: &mut Put<'_>,
+) -> Result<(), FileError> {
+    let mut kept = 0;
+    let twice = |twice: Twice<'_>| {
+        built.duplicates_count += 1;
+        if built.duplicates.len() < DUPLICATES_REPORTED_MAX {
+            built.duplicates.push(Duplicate {
+                kept: twice.kept,
+                dropped: twice.dropped,
+                key: String::from_utf8_lossy(twice.key).into(),
+            });
+        }
+    };
+    let stopped = entries.drain(duplicates, twice, |hash, entry| match put(hash, entry) {
+        Ok(()) => {
+            kept += 1;
+            ControlFlow::Continue(())
+        }
+        Err(error) => ControlFlow::Break(error),
+    });
+    built.entries = kept;
+    match stopped {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
     }
 }

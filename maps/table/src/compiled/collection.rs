@@ -28,6 +28,7 @@ pub(super) struct Collection {
     seed: u64,
     parts: Vec<Part>,
     len: u64,
+    bytes: u64,
 }
 
 #[derive(Default)]
@@ -58,11 +59,16 @@ pub(super) struct Twice<'a> {
 impl Collection {
     pub(super) fn new(seed: u64) -> Self {
         let parts = (0..1 << PARTS_BITS).map(|_| Part::default()).collect();
-        Self { seed, parts, len: 0 }
+        Self { seed, parts, len: 0, bytes: 0 }
     }
 
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Bytes of all keys and values.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Adds an entry; false where there is no room for any more of its kind.
@@ -81,6 +87,7 @@ impl Collection {
         chunk.extend_from_slice(value);
         part.places.push(Place { hash, at, line });
         self.len += 1;
+        self.bytes += (key.len() + value.len()) as u64;
         true
     }
 

@@ -4,43 +4,81 @@
 //! once, whole, and put in its place by a rename; mapped, verified, and then only read. See `layout.rs`
 //! for what is in it. A table of the same name that Berkeley DB wrote is recognised and refused: its
 //! entries are in the text it was made from, and making it anew takes a command.
+//!
+//! `cdb:` and `lmdb:` are there for files that other programs write or read, see `cdb.rs` and `lmdb.rs`.
 
 mod builder;
+mod cdb;
 mod collection;
 mod layout;
+mod lmdb;
 mod native;
 mod replacement;
 mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
 pub use builder::{Builder, Built, DUPLICATES_REPORTED_MAX, Duplicate, EntryError};
 pub use collection::Duplicates;
 pub use layout::Damage;
 pub use replacement::FileError;
-pub use stored::Stored;
+pub use stored::{Entries, Stored};
 
 use crate::fold::folded;
 use crate::{Answer, Format, Lookup, Opened, Opening, Response, Trouble, Value};
+use cdb::Cdb;
+use lmdb::Lmdb;
 use native::Native;
 
 /// Opens `hash:NAME`: `NAME.db`.
 pub(crate) fn open(opening: &Opening<'_>) -> Opened {
-    let source = opening.name();
-    let path = Format::Native.path(source);
-    let rebuild = format!("postmap {}", opening.spec());
-    let file = match opening.map(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let path = path.display();
-            return Err(format!("open {path}: {error}; \"{rebuild}\" makes it from {source}"));
-        }
-        Err(error) => return Err(format!("open {}: {error}", path.display())),
-    };
+    let file = opened(opening, Format::Native, |path| opening.map(path))?;
     refuse_foreign(&file)
         .and_then(|()| Native::open(file).map_err(|damage| damage.to_string()))
         .map(|table| Box::new(Compiled { table, name: opening.spec().into() }) as _)
-        .map_err(|why| format!("{}: {why}; \"{rebuild}\" makes it anew", path.display()))
+        .map_err(|why| refused(opening, Format::Native, &why))
+}
+
+/// Opens `cdb:NAME`: `NAME.cdb`.
+pub(crate) fn open_cdb(opening: &Opening<'_>) -> Opened {
+    let file = opened(opening, Format::Cdb, |path| opening.map(path))?;
+    Cdb::open(file)
+        .map(|table| Box::new(Compiled { table, name: opening.spec().into() }) as _)
+        .map_err(|damage| refused(opening, Format::Cdb, &damage))
+}
+
+/// Opens `lmdb:NAME`: `NAME.lmdb`.
+pub(crate) fn open_lmdb(opening: &Opening<'_>) -> Opened {
+    let file = opened(opening, Format::Lmdb, |path| opening.pieces(path))?;
+    Lmdb::open(file)
+        .map(|table| Box::new(Compiled { table, name: opening.spec().into() }) as _)
+        .map_err(|why| refused(opening, Format::Lmdb, &why))
+}
+
+/// The file of a table; where it was never made, the error says what makes it.
+fn opened<T>(
+    opening: &Opening<'_>,
+    format: Format,
+    open: impl FnOnce(&Path) -> io::Result<T>,
+) -> Result<T, String> {
+    let source = opening.name();
+    let path = format.path(source);
+    open(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let (path, spec) = (path.display(), opening.spec());
+            format!("open {path}: {error}; \"postmap {spec}\" makes it from {source}")
+        }
+        _ => format!("open {}: {error}", path.display()),
+    })
+}
+
+fn refused(opening: &Opening<'_>, format: Format, why: &dyn Display) -> String {
+    let path = format.path(opening.name());
+    format!("{}: {why}; \"postmap {}\" makes it anew", path.display(), opening.spec())
 }
 
 /// Berkeley DB's hash, btree and queue files have their magic number in the fourth word, in the byte
@@ -57,14 +95,14 @@ fn refuse_foreign(file: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// `hash:` and its like.
+/// A compiled table, and what it is called.
 #[derive(Debug)]
-struct Compiled {
-    table: Native,
+struct Compiled<T> {
+    table: T,
     name: Box<str>,
 }
 
-impl Lookup for Compiled {
+impl Lookup for Compiled<Native> {
     fn lookup(&self, key: &str) -> Response {
         let found = match self.table.is_folded() {
             true => self.table.get(folded(key).as_bytes()),
@@ -75,18 +113,36 @@ impl Lookup for Compiled {
                 found => found,
             },
         };
-        match found {
-            Ok(None) => Answer::NotFound,
-            Ok(Some(value)) => answer(&self.name, Value::within(self.table.file(), value)),
-            Err(damage) => Trouble::answer(&*self.name, damage.to_string()),
-        }
-        .into()
+        self.answer(found.map(|value| value.map(|it| Value::within(self.table.file(), it))))
     }
 }
 
-fn answer(table: &str, value: Option<Value>) -> Answer {
-    match value {
-        Some(value) => Answer::Found(value),
-        None => Trouble::answer(table, "the value of this key is not valid UTF-8"),
+impl Lookup for Compiled<Cdb> {
+    fn lookup(&self, key: &str) -> Response {
+        let found = self.table.get(folded(key).as_bytes());
+        self.answer(found.map(|value| value.map(|it| Value::within(self.table.file(), it))))
+    }
+}
+
+impl Lookup for Compiled<Lmdb> {
+    fn lookup(&self, key: &str) -> Response {
+        let found = self.table.get(folded(key).as_bytes());
+        self.answer(found.map(|value| value.map(Value::from_utf8)))
+    }
+}
+
+impl<T> Compiled<T> {
+    /// What was found, or was found to be no text.
+    fn answer(&self, found: Result<Option<Option<Value>>, impl Display>) -> Response {
+        let unavailable = |why: &str| {
+            let cause = format!("{why}; \"postmap {}\" makes it anew", self.name);
+            Trouble::answer(&*self.name, cause)
+        };
+        Response::Ready(match found {
+            Ok(None) => Answer::NotFound,
+            Ok(Some(Some(value))) => Answer::Found(value),
+            Ok(Some(None)) => unavailable("the value of this key is not valid UTF-8"),
+            Err(why) => unavailable(&why.to_string()),
+        })
     }
 }

@@ -184,6 +184,7 @@ impl Native {
 }
 
 /// The entry at this place in a bucket, see [`layout::entry`].
+#[expect(clippy::type_complexity, reason = "key, value, and what follows them")]
 fn entry(bucket: &[u8], at: usize) -> Result<(&[u8], &[u8], &[u8]), Damage> {
     bucket.get(at..).and_then(layout::entry).ok_or(Damage::Nonsense)
 }
