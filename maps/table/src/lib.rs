@@ -39,6 +39,7 @@ pub use answer::{Answer, Later, Note, Response, Trouble, Value};
 pub use catalog::{Catalog, Manner, Reopened, Replaced, Source, Taken};
 pub use files::{Disk, FILE_BYTES_MAX, Files, Memory, ReadAt};
 pub use format::Format;
+pub use mapped::map as map_file;
 pub use maps::{MapList, Step};
 pub use matching::{FILE_DEPTH_MAX, MatchList, Matched, Parents};
 pub use network::{Network, NetworkError};

@@ -3,7 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 use memmap2::Mmap;
@@ -11,7 +12,7 @@ use memmap2::Mmap;
 /// Smaller files are read into memory: that costs no more, and what is in memory cannot be cut off.
 pub(crate) const MAPPED_BYTES_MIN: u64 = 1 << 20;
 
-/// The content of a compiled table.
+/// The content of a compiled table. The file's position is not used: it may be shared with another process.
 ///
 /// Such files are written whole under another name and renamed, here and by Postfix's postmap for
 /// `cdb:`: once they have their name nobody writes to them, and replacing them leaves this one as it is.
@@ -21,7 +22,7 @@ pub(crate) const MAPPED_BYTES_MIN: u64 = 1 << 20;
 /// ends the process with SIGBUS at the next lookup behind the cut; master starts it again, and it then
 /// finds the file too short, so that its lookups are temporary failures until the table is made anew.
 /// Nothing that was acknowledged is lost by that.
-pub(crate) fn map(file: File) -> io::Result<Bytes> {
+pub fn map(file: File) -> io::Result<Bytes> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -30,8 +31,8 @@ pub(crate) fn map(file: File) -> io::Result<Bytes> {
         return Err(io::Error::other("not a regular file"));
     }
     if metadata.len() < MAPPED_BYTES_MIN {
-        let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
-        file.take(MAPPED_BYTES_MIN).read_to_end(&mut bytes)?;
+        let mut bytes = vec![0; metadata.len() as usize];
+        file.read_exact_at(&mut bytes, 0)?;
         return Ok(bytes.into());
     }
     // SAFETY: the file is sealed by its rename, see above. What is read from it is looked at as bytes

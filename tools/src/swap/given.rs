@@ -54,8 +54,7 @@ impl Files for Given {
     }
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
-        let file = self.file(path, Manner::Whole)?;
-        read(file).map(Bytes::from)
+        table::map_file(self.file(path, Manner::Whole)?.try_clone()?)
     }
 }
 
