@@ -10,6 +10,7 @@ mod delivery;
 mod faults;
 mod hostile;
 mod logs;
+mod patterns;
 mod policy;
 mod smuggling;
 mod swap;

@@ -147,7 +147,7 @@ impl Parser<'_> {
 
     fn branch(&mut self, outermost: bool) -> Parsed<Node> {
         let mut nodes = Vec::new();
-        // A basic expression's `^` is an anchor behind `\(`, `\|` and another anchor.
+        // A basic expression's `^` is an anchor behind `\(` and `\|`.
         let mut begins = true;
         loop {
             let (token, length) = self.token_at(self.at, begins);
@@ -156,18 +156,16 @@ impl Parser<'_> {
                 Token::Close if !outermost => break,
                 Token::Look(look) => {
                     self.at += length;
+                    // A repetition behind it would have nothing to repeat.
                     nodes.push(Node::Look(look));
-                    begins = true;
-                    // A repetition behind an anchor repeats nothing.
-                    continue;
                 }
                 token => {
                     self.at += length;
                     let node = self.single(token)?;
                     nodes.push(self.repeated(node)?);
-                    begins = false;
                 }
             }
+            begins = false;
         }
         Ok(Node::concat(nodes))
     }
@@ -196,6 +194,7 @@ impl Parser<'_> {
                 return Err("a repetition of nothing");
             }
             Token::OpenRepeat => return Err("a repetition of nothing"),
+            Token::Close if !extended => return Err("\\) without \\("),
             Token::LoneBackslash => return Err("a backslash at the end"),
             // What is left stands for itself.
             Token::Star => self.literal(b'*'),
