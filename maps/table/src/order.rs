@@ -3,6 +3,8 @@
 //! Each order is a list of [`Form`]s, as the manual page of the table has it; [`Keys`] turns it and an
 //! address into keys. Every key is tried in all tables of a list before the next key is made.
 
+use std::net::IpAddr;
+
 use smallvec::SmallVec;
 
 /// One kind of key that can be made from an address.
@@ -30,6 +32,9 @@ pub enum Form {
     BareLocalAt,
     /// `*`
     Anything,
+    /// `192.0.2`, then `192.0`, `192`; `2001:db8:`, then `2001:db8`, `2001`: what an address begins
+    /// with.
+    Networks,
 }
 
 /// Canonical, virtual alias, relocated and virtual mailbox tables (postfix `man/man5/virtual.5`).
@@ -39,6 +44,10 @@ pub const VIRTUAL: &[Form] =
 /// transport(5).
 pub const TRANSPORT: &[Form] =
     &[Form::Whole, Form::Bare, Form::Domain, Form::DottedParentDomains, Form::Anything];
+
+/// transport(5) where `parent_domain_matches_subdomains` has `transport_maps`.
+pub const TRANSPORT_PARENTS: &[Form] =
+    &[Form::Whole, Form::Bare, Form::Domain, Form::ParentDomains, Form::Anything];
 
 /// access(5), addresses; parent domains written `.domain`.
 pub const ACCESS: &[Form] = &[
@@ -54,22 +63,35 @@ pub const ACCESS: &[Form] = &[
 pub const ACCESS_PARENTS: &[Form] =
     &[Form::Whole, Form::Bare, Form::Domain, Form::ParentDomains, Form::LocalAt, Form::BareLocalAt];
 
+/// access(5), names of hosts and HELO; parent domains written `.domain`. See [`Keys::of_host`].
+pub const ACCESS_HOST: &[Form] = &[Form::Whole, Form::DottedParentDomains];
+
+/// access(5), names of hosts, where `parent_domain_matches_subdomains` has the table's parameter.
+pub const ACCESS_HOST_PARENTS: &[Form] = &[Form::Whole, Form::ParentDomains];
+
+/// access(5), addresses of hosts. See [`Keys::of_host`].
+pub const ACCESS_NETWORK: &[Form] = &[Form::Whole, Form::Networks];
+
 /// aliases(5), which are asked for local parts only.
 pub const ALIASES: &[Form] = &[Form::Whole, Form::Bare];
 
 /// What an access table is asked for the null sender (`smtpd_null_access_lookup_key`).
 pub const NULL_SENDER: &str = "<>";
 
-/// Every order by the name of the manual page that it is from. `access` is what Postfix does unless
-/// `parent_domain_matches_subdomains` is changed; `access-dotted` is for `.domain`.
+/// Every order by the name of the manual page that it is from. Those are what Postfix does unless
+/// `parent_domain_matches_subdomains` is changed; `-dotted` and `-parents` are for when it is.
 pub const ORDERS: &[(&str, &[Form])] = &[
     ("access", ACCESS_PARENTS),
     ("access-dotted", ACCESS),
+    ("access-host", ACCESS_HOST_PARENTS),
+    ("access-host-dotted", ACCESS_HOST),
+    ("access-network", ACCESS_NETWORK),
     ("aliases", ALIASES),
     ("canonical", VIRTUAL),
     ("generic", VIRTUAL),
     ("relocated", VIRTUAL),
     ("transport", TRANSPORT),
+    ("transport-parents", TRANSPORT_PARENTS),
     ("virtual", VIRTUAL),
 ];
 
@@ -82,8 +104,10 @@ pub struct Keys<'a> {
     address: &'a str,
     at: Option<usize>,
     user: Option<&'a str>,
+    domain: Option<&'a str>,
     own_domain: bool,
     parent: Option<&'a str>,
+    network: Option<&'a str>,
     made: SmallVec<[u8; 256]>,
 }
 
@@ -92,8 +116,31 @@ impl<'a> Keys<'a> {
     pub fn new(forms: &'a [Form], address: &'a str, delimiters: &str) -> Self {
         let at = address.rfind('@');
         let local = &address[..at.unwrap_or(address.len())];
+        let domain = at.map(|at| &address[at + 1..]);
+        let domain = domain.filter(|domain| !domain.trim_matches('.').is_empty());
         let user = split_extension(local, delimiters).map(|(user, _)| user);
-        Self { forms, address, at, user, own_domain: false, parent: None, made: SmallVec::new() }
+        Self { at, user, domain, ..Self::plain(forms, address) }
+    }
+
+    /// The keys of a local part, whatever is in it: in `"a@b"` there is no domain.
+    pub fn of_local(forms: &'a [Form], local: &'a str, delimiters: &str) -> Self {
+        let user = split_extension(local, delimiters).map(|(user, _)| user);
+        Self { user, ..Self::plain(forms, local) }
+    }
+
+    /// The keys of a host's name or its address. An address has no parent domains.
+    pub fn of_host(forms: &'a [Form], host: &'a str) -> Self {
+        match host.parse::<IpAddr>() {
+            Ok(_) => Self { network: network_of(host), ..Self::plain(forms, host) },
+            Err(_) => Self { domain: Some(host), ..Self::plain(forms, host) },
+        }
+    }
+
+    fn plain(forms: &'a [Form], address: &'a str) -> Self {
+        let (at, user, domain, parent, network) = (None, None, None, None, None);
+        let own_domain = false;
+        let made = SmallVec::new();
+        Self { forms, address, at, user, domain, own_domain, parent, network, made }
     }
 
     /// Says that the address's domain is `$myorigin`, in `$mydestination` or one of the host's
@@ -117,6 +164,12 @@ impl<'a> Keys<'a> {
                 return Some(self.next_parent(parent));
             }
             let (form, rest) = self.forms.split_first()?;
+            if *form == Form::Networks
+                && let Some(network) = self.network
+            {
+                self.network = network_of(network);
+                return Some(network);
+            }
             self.forms = rest;
             if self.make(*form) {
                 break;
@@ -132,14 +185,10 @@ impl<'a> Keys<'a> {
     /// address has no such key.
     fn make(&mut self, form: Form) -> bool {
         let address = self.address;
-        let domain = self
-            .at
-            .map(|at| &address[at + 1..])
-            .filter(|domain| !domain.trim_matches('.').is_empty());
         let local = &address[..self.at.unwrap_or(address.len())];
-        let parts: [&str; 2] = match (form, self.user, domain) {
+        let parts: [&str; 2] = match (form, self.user, self.domain) {
             (Form::Whole, ..) => [address, ""],
-            (Form::Bare, Some(user), at) => [user, at.map_or("", |_| &address[local.len()..])],
+            (Form::Bare, Some(user), _) => [user, &address[local.len()..]],
             (Form::OwnLocal, _, Some(_)) if self.own_domain => [local, ""],
             (Form::OwnBareLocal, Some(user), Some(_)) if self.own_domain => [user, ""],
             (Form::AtDomain, _, Some(_)) => [&address[local.len()..], ""],
@@ -167,6 +216,13 @@ impl<'a> Keys<'a> {
         };
         parent
     }
+}
+
+/// What an address begins with: all before its last `.` or `:`
+/// (postfix `src/smtpd/smtpd_check.c`, `check_addr_access`).
+fn network_of(address: &str) -> Option<&str> {
+    let last = if address.contains(':') { ':' } else { '.' };
+    address.rsplit_once(last).map(|(network, _)| network).filter(|network| !network.is_empty())
 }
 
 /// `.example.com` or `example.com` of `mx.example.com`.
@@ -280,6 +336,80 @@ mod tests {
         for (name, forms) in ORDERS {
             assert_eq!(forms.first(), Some(&Form::Whole), "{name}");
         }
+    }
+
+    fn host_keys(forms: &[Form], host: &str) -> Vec<String> {
+        let mut keys = Keys::of_host(forms, host);
+        let mut all = Vec::new();
+        while let Some(key) = keys.next() {
+            all.push(key.to_owned());
+        }
+        all
+    }
+
+    #[test]
+    fn canonical_generic_and_relocated_tables_have_the_order_of_virtual_ones() {
+        for name in ["canonical", "generic", "relocated", "virtual"] {
+            let (_, forms) = ORDERS.iter().find(|(known, _)| *known == name).unwrap();
+            assert_eq!(
+                keys(forms, "user+foo@example.com", true),
+                ["user+foo@example.com", "user@example.com", "user+foo", "user", "@example.com"],
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn transport_tables_whose_parents_match_subdomains_ask_for_plain_parents() {
+        assert_eq!(
+            keys(TRANSPORT_PARENTS, "user@mx.example.com", false),
+            ["user@mx.example.com", "mx.example.com", "example.com", "com", "*"]
+        );
+    }
+
+    #[test]
+    fn access_tables_ask_for_a_host_and_its_parents() {
+        assert_eq!(
+            host_keys(ACCESS_HOST_PARENTS, "mx.example.com"),
+            ["mx.example.com", "example.com", "com"]
+        );
+        assert_eq!(
+            host_keys(ACCESS_HOST, "mx.example.com"),
+            ["mx.example.com", ".example.com", ".com"]
+        );
+        assert_eq!(host_keys(ACCESS_HOST, "192.0.2.1"), ["192.0.2.1"]);
+        assert_eq!(host_keys(ACCESS_HOST_PARENTS, "unknown"), ["unknown"]);
+    }
+
+    #[test]
+    fn access_tables_ask_for_an_address_and_the_networks_it_is_in() {
+        assert_eq!(
+            host_keys(ACCESS_NETWORK, "192.0.2.1"),
+            ["192.0.2.1", "192.0.2", "192.0", "192"]
+        );
+        assert_eq!(
+            host_keys(ACCESS_NETWORK, "2001:db8::1"),
+            ["2001:db8::1", "2001:db8:", "2001:db8", "2001"]
+        );
+        assert_eq!(host_keys(ACCESS_NETWORK, "::1"), ["::1", ":"]);
+        assert_eq!(host_keys(ACCESS_NETWORK, "mx.example.com"), ["mx.example.com"]);
+    }
+
+    #[test]
+    fn the_null_sender_is_one_key_in_every_order() {
+        for forms in [ACCESS, ACCESS_PARENTS] {
+            assert_eq!(keys(forms, NULL_SENDER, true), ["<>"]);
+        }
+    }
+
+    #[test]
+    fn a_local_part_has_no_domain_whatever_is_in_it() {
+        let mut keys = Keys::of_local(ALIASES, "\"a@b\"+c", "+");
+        assert_eq!(keys.next(), Some("\"a@b\"+c"));
+        assert_eq!(keys.next(), None);
+        let mut keys = Keys::of_local(ALIASES, "list+owner@x", "+");
+        assert_eq!(keys.next(), Some("list+owner@x"));
+        assert_eq!(keys.next(), Some("list"));
     }
 
     #[test]

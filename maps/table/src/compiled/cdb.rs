@@ -41,11 +41,15 @@ impl Cdb {
             return Err(Damage::Length { found, expected: HEADER_BYTES as u64 });
         }
         let mut table = Self { file, has_nul: false };
-        // The tables follow each other behind the records, and the last one ends the file.
+        // The tables follow each other behind the records, the empty ones as well, and the last one
+        // ends the file. Zeros are no table without entries.
         let mut end = table.records_end() as u64;
+        if end < HEADER_BYTES as u64 {
+            return Err(Damage::Foreign);
+        }
         for number in 0..256 {
             let (position, slots) = table.pair(number * 8).ok_or(Damage::Nonsense)?;
-            if slots > 0 && u64::from(position) != end {
+            if u64::from(position) != end {
                 return Err(Damage::Foreign);
             }
             end += u64::from(slots) * 8;
@@ -117,14 +121,9 @@ impl Cdb {
         })
     }
 
-    /// Where the first table begins: tables are in order, and the empty ones may point anywhere.
+    /// Where the first table begins.
     fn records_end(&self) -> usize {
-        let filled = (0..256).filter_map(|number| self.pair(number * 8));
-        filled
-            .filter(|(_, slots)| *slots > 0)
-            .map(|(at, _)| at as usize)
-            .min()
-            .unwrap_or(self.file.len())
+        self.pair(0).map_or(0, |(position, _)| position as usize)
     }
 
     fn pair(&self, at: usize) -> Option<(u32, u32)> {

@@ -206,7 +206,7 @@ mod tests {
         std::thread::scope(|scope| {
             for text in ["one", "two", "three", "four"] {
                 let target = &target;
-                scope.spawn(move || (0..20).for_each(|_| write(target, text)));
+                scope.spawn(move || (0..5).for_each(|_| write(target, text)));
             }
         });
         let text = fs::read_to_string(&target).unwrap();
