@@ -6,6 +6,7 @@ use std::thread;
 
 use config::Snapshot;
 use mailbox::InUse;
+use remote::Remote;
 use virtual_agent::{Rights, VirtualAgent};
 
 use crate::control::Channel;
@@ -43,12 +44,18 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 let file = fds.into_iter().next().ok_or("the settings are missing")?;
                 let settings = Settings::from_file(file.into())
                     .map_err(|error| format!("the settings cannot be read: {error}"))?;
-                let (snapshot, catalog) = settings.open().map_err(|problems| {
+                let remote = Remote::new();
+                let (snapshot, catalog) = settings.open(&remote).map_err(|problems| {
                     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
                 })?;
-                let rights = if start.become_user.is_some() {
+                let rights = if let Some(user) = start.become_user {
                     privilege::keep_delivery_rights()
                         .map_err(|error| format!("give up rights: {error}"))?;
+                    // Started here, and not by a thread that acts for a recipient.
+                    remote
+                        .start()
+                        .and_then(|()| remote.on_thread(move || privilege::thread_becomes(user)))
+                        .map_err(|error| format!("lookup thread: {error}"))?;
                     Rights::Recipients
                 } else {
                     Rights::Own

@@ -17,6 +17,7 @@ use mail::Time;
 use mail::log::{Event, Formatter, Record, Style};
 use maillog::{Destination, MailLog, Pen};
 use queue::{OpenError, QueueDirectory};
+use remote::Remote;
 use tokio::sync::{mpsc, watch};
 
 use crate::control::Channel;
@@ -57,7 +58,8 @@ pub(crate) fn run(channel: Channel) {
 fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let Some(orders) = receive(channel)? else { return Ok(()) };
     let (start, settings) = orders.start.ok_or("master did not say how to start")?;
-    let (snapshot, catalog) = settings.open().map_err(|problems| lines(&problems))?;
+    let remote = Remote::new();
+    let (snapshot, catalog) = settings.open(&remote).map_err(|problems| lines(&problems))?;
     let (log, show) = open_log(&start, &snapshot, orders.log)?;
     let sessions_max = limits::raise_open_files().saturating_sub(OTHER_FDS).max(1) / start.shards;
 
@@ -65,7 +67,9 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let boot_id = queue::boot_id();
     let time_zone = TimeZone::system();
 
-    let queue = give_up_rights(&start)?;
+    // Before there is another root: sockets, sqlite files and the resolver's are below this one.
+    remote.start().map_err(|error| format!("start lookup thread: {error}"))?;
+    let queue = give_up_rights(&start, &remote)?;
     let directory = lock(&queue, &start.queue)?;
     let slices = share_out(&directory, start.shards)?;
     let cores = ring::cores().map_err(|error| format!("cores: {error}"))?;
@@ -257,13 +261,20 @@ fn open_log(
 
 /// Becomes the mail owner, with the queue directory as his whole world: he need not be able to reach it
 /// through the directories above (root's home, for example), and there is nothing else to reach.
-fn give_up_rights(start: &Start) -> Result<PathBuf, String> {
+///
+/// The lookup thread alone keeps the host's root, to reach databases again that were away; it may read
+/// there what the mail owner may, and write nothing.
+fn give_up_rights(start: &Start, remote: &Remote) -> Result<PathBuf, String> {
     let Some((uid, gid)) = start.become_user else { return Ok(start.queue.clone()) };
     let queue = start.queue.display();
     privilege::enclose(&start.queue).map_err(|error| format!("enter {queue}: {error}"))?;
     privilege::become_user(uid, gid).map_err(|error| format!("become user {uid}: {error}"))?;
     let root = PathBuf::from("/");
     sandbox::restrict_files(&root).map_err(|error| format!("landlock: {error}"))?;
+    let writable = remote.writable();
+    remote
+        .on_thread(move || sandbox::restrict_writing(&writable).map(drop))
+        .map_err(|error| format!("landlock for lookups: {error}"))?;
     sandbox::restrict_calls().map_err(|error| format!("seccomp: {error}"))?;
     Ok(root)
 }

@@ -42,6 +42,18 @@ pub(crate) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the calling thread alone an ordinary user, without any of root's rights.
+pub(crate) fn thread_becomes((uid, gid): (u32, u32)) -> io::Result<()> {
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    rustix::thread::set_no_new_privs(true)?;
+    Ok(())
+}
+
 /// Keeps, of root's rights, those that delivering to other people's mailboxes takes.
 pub(crate) fn keep_delivery_rights() -> io::Result<()> {
     let needed = CapabilitySet::SETUID

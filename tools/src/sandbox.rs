@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -23,6 +23,25 @@ pub(crate) fn restrict_files(queue: &Path) -> io::Result<bool> {
             .handle_access(AccessFs::from_all(abi))?
             .create()?
             .add_rules(path_beneath_rules([queue], AccessFs::from_all(abi)))?
+            .restrict_self()?
+            .ruleset)
+    };
+    match restrict() {
+        Ok(status) => Ok(status != RulesetStatus::NotEnforced),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// Takes from the calling thread, and those it starts, the right to write anywhere but below
+/// `directories`. True where the kernel does it.
+pub(crate) fn restrict_writing(directories: &[PathBuf]) -> io::Result<bool> {
+    let writing = AccessFs::from_write(ABI::V3);
+    let restrict = || -> Result<RulesetStatus, landlock::RulesetError> {
+        Ok(Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(writing)?
+            .create()?
+            .add_rules(path_beneath_rules(directories, writing))?
             .restrict_self()?
             .ruleset)
     };

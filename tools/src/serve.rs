@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Formatter, Record, Style};
 use maillog::Destination;
+use remote::Remote;
 
 use crate::cli::{BackendChoice, LogForm, Serve};
 use crate::master::{self, Failure, Plan};
@@ -103,7 +104,8 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
     }
     let root = privilege::is_root();
     let user = if root { Some(engine_user(&mut settings)?) } else { None };
-    let (snapshot, catalog) = settings.open().map_err(|problems| misconfigured(&problems))?;
+    let (snapshot, catalog) =
+        settings.open(&Remote::new()).map_err(|problems| misconfigured(&problems))?;
     for problem in snapshot.warnings() {
         eprintln!("ringpost: warning: {problem}");
     }

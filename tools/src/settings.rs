@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Machine, Problem, Snapshot, Sources};
+use remote::Remote;
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 use table::{Catalog, Tables};
@@ -91,13 +92,14 @@ impl Settings {
 
     /// Builds the snapshot, or says everything that is wrong.
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Vec<Problem>> {
-        self.open().map(|(snapshot, _)| snapshot)
+        self.open(&Remote::new()).map(|(snapshot, _)| snapshot)
     }
 
-    /// The snapshot, and what was opened for it from files that may change.
-    pub(crate) fn open(&self) -> Result<(Arc<Snapshot>, Catalog), Vec<Problem>> {
+    /// The snapshot, and what was opened for it from files that may change. Tables of other servers
+    /// are asked by `remote`.
+    pub(crate) fn open(&self, remote: &Remote) -> Result<(Arc<Snapshot>, Catalog), Vec<Problem>> {
         let (sources, machine) = self.sources();
-        let tables = Tables::new(&table::Disk);
+        let tables = Tables::new(&table::Disk).with_types(remote.types());
         let snapshot = Snapshot::build(&sources, &machine, &tables)?;
         Ok((snapshot, Catalog::new(tables)))
     }

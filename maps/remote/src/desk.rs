@@ -4,6 +4,7 @@
 //! one when that fails, connections that are used again, how many there may be, and how long it may all
 //! take. The type itself is a [`Backend`]: how to connect and how to ask.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +20,8 @@ use crate::template::{Needs, Parts, Template};
 
 /// Bytes of one answer. Postfix has no limit; a list of a thousand addresses has 30 KiB.
 pub(crate) const RESULT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of all keys and values of a table that has a snapshot.
+pub(crate) const LISTING_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a server's own words in a cause.
 const WORDS_BYTES_MAX: usize = 200;
 
@@ -82,6 +85,16 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Who to ask where the servers do not have the key, or cannot be asked: the backup of a cache.
     fn instead(&self, _key: &str) -> impl Future<Output = Option<Answer>> + Send {
         std::future::ready(None)
+    }
+
+    /// Asks for everything, and gives each row to `each`. Types that have no such question refuse.
+    fn list(
+        &self,
+        _connection: &mut Self::Connection,
+        _query: &str,
+        _each: &mut (dyn FnMut(Values) -> Result<(), Fault> + Send),
+    ) -> impl Future<Output = Result<(), Fault>> + Send {
+        std::future::ready(Err(Fault::refused("this type of table cannot be listed")))
     }
 
     /// False where an old connection is known to be no good any more.
@@ -150,7 +163,15 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync {
 
     /// False for keys that cannot be in the table.
     fn could_have(&self, key: &str) -> bool;
+
+    /// All keys and their values, as this query gives them: a key in the first column, values in the
+    /// others. It has a connection of its own, and no deadline.
+    fn list(self: Arc<Self>, query: Arc<str>) -> Listing;
 }
+
+/// All keys and their values, in time.
+pub(crate) type Listing =
+    Pin<Box<dyn Future<Output = Result<HashMap<String, String>, String>> + Send>>;
 
 /// What was being done when time ran out.
 #[derive(Debug)]
@@ -179,6 +200,21 @@ impl<B: Backend> Ask for Desk<B> {
 
     fn could_have(&self, key: &str) -> bool {
         self.needs.met_by_key(Parts::of(key))
+    }
+
+    fn list(self: Arc<Self>, query: Arc<str>) -> Listing {
+        Box::pin(async move {
+            let mut causes = Vec::new();
+            let candidates = lock(&self.hosts).candidates(Instant::now());
+            for index in candidates {
+                let host = lock(&self.hosts).get(index).clone();
+                match self.list_from(&host, &query).await {
+                    Ok(entries) => return Ok(entries),
+                    Err(fault) => causes.push(format!("{host}: {}", fault.cause)),
+                }
+            }
+            Err(causes.join("; "))
+        })
     }
 }
 
@@ -296,6 +332,39 @@ impl<B: Backend> Desk<B> {
         connected();
         let values = self.backend.ask(&mut connection, key).await?;
         Ok((values, connection))
+    }
+
+    async fn list_from(&self, host: &Host, query: &str) -> Result<HashMap<String, String>, Fault> {
+        let connecting = timeout(self.bounds.connect_timeout, self.backend.connect(host));
+        let mut connection = connecting.await.map_err(|_| Fault::lost("no connection"))??;
+        let (mut entries, mut bytes) = (HashMap::new(), 0);
+        let mut each = |row: Values| {
+            let mut row = row.into_iter();
+            let Some(Some(key)) = row.next() else { return Ok(()) };
+            let key = text(&key).map_err(Fault::refused)?.to_lowercase();
+            for value in row.flatten() {
+                let value = text(&value).map_err(Fault::refused)?;
+                let entry: &mut String = entries.entry(key.clone()).or_default();
+                let before = entry.len();
+                match &self.shape {
+                    Shape::Formatted { format, .. } => {
+                        format.add_result(&self.needs, Parts::of(&key), value, entry);
+                    }
+                    Shape::Plain => entry.push_str(value),
+                }
+                bytes += key.len() + entry.len() - before;
+            }
+            if bytes > LISTING_BYTES_MAX {
+                return Err(Fault::refused(format_args!(
+                    "the table is larger than {LISTING_BYTES_MAX} bytes"
+                )));
+            }
+            Ok(())
+        };
+        self.backend.list(&mut connection, query, &mut each).await?;
+        // Without a value that counts, a key is as good as not there.
+        entries.retain(|_, value| !value.is_empty());
+        Ok(entries)
     }
 
     fn failed(&self, index: usize, fault: &Fault) -> String {

@@ -20,6 +20,7 @@ mod pgsql;
 pub mod protocol;
 mod redis;
 mod remote;
+mod snapshot;
 mod socketmap;
 mod source;
 mod sql;

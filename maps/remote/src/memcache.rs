@@ -28,8 +28,8 @@ const LINE_BYTES_MAX: usize = 1024;
 /// `data_size_limit`, as in Postfix.
 const DATA_BYTES_MAX: usize = 10_240;
 
-pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
-    let source = Source::read(opening)?;
+pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
+    let source = Source::read(opening, name)?;
     source.refuse(&["key_digest"])?;
     source.ignore(&["ttl", "flags", "max_try", "retry_pause"]);
     let mut needs = Needs::default();
@@ -52,6 +52,8 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         lifetimes: common::no_lifetimes(&source)?,
         folds: true,
         whole_keys_only: false,
+        terms: None,
+        writable: None,
     };
     source.finish();
     Ok(plan)

@@ -12,6 +12,7 @@ use crate::common;
 use crate::desk::{Backend, Bounds, Desk, Fault, RESULT_BYTES_MAX, Values};
 use crate::hosts::{Host, Hosts};
 use crate::remote::Plan;
+use crate::snapshot::Terms;
 use crate::source::Source;
 use crate::sql::{Dialect, Query};
 use crate::template::Needs;
@@ -22,8 +23,8 @@ const SOCKET: &str = "/run/mysqld/mysqld.sock";
 /// Character sets whose characters have no `\` or `'` as their second byte: escaping is safe in them.
 const CHARSETS: [&str; 7] = ["utf8mb4", "utf8mb3", "utf8", "latin1", "latin2", "ascii", "binary"];
 
-pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
-    let source = Source::read(opening)?;
+pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
+    let source = Source::read(opening, name)?;
     source.refuse(&[
         "tls_cert_file",
         "tls_key_file",
@@ -63,6 +64,8 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         lifetimes: common::lifetimes(&source)?,
         folds: true,
         whole_keys_only: false,
+        terms: Terms::read(&source)?,
+        writable: None,
     };
     source.finish();
     Ok(plan)
@@ -175,6 +178,23 @@ impl Backend for Mysql {
         connection.query = self.query(&sql_mode.unwrap_or_default())?;
         connection.is_busy = false;
         Ok(connection)
+    }
+
+    async fn list(
+        &self,
+        connection: &mut Connection,
+        query: &str,
+        each: &mut (dyn FnMut(Values) -> Result<(), Fault> + Send),
+    ) -> Result<(), Fault> {
+        connection.is_busy = true;
+        let Some(driver) = &mut connection.driver else { return Err(gone()) };
+        let mut result = driver.query_iter(query).await.map_err(fault)?;
+        while let Some(row) = result.next().await.map_err(fault)? {
+            each(fields(row)?)?;
+        }
+        result.drop_result().await.map_err(fault)?;
+        connection.is_busy = false;
+        Ok(())
     }
 
     async fn ask(&self, connection: &mut Connection, key: &str) -> Result<Values, Fault> {

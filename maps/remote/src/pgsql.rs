@@ -3,17 +3,20 @@
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use table::Opening;
 use tokio::net::UnixStream;
 use tokio::task::AbortHandle;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::common;
 use crate::desk::{Backend, Bounds, Desk, Fault, RESULT_BYTES_MAX, Values};
 use crate::hosts::{Host, Hosts};
 use crate::remote::Plan;
+use crate::snapshot::Terms;
 use crate::source::Source;
 use crate::sql::{Dialect, Query};
 use crate::template::Needs;
@@ -22,8 +25,8 @@ const PORT: u16 = 5432;
 /// How the server names its socket in the directory that is configured.
 const SOCKET_PREFIX: &str = ".s.PGSQL.";
 
-pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
-    let source = Source::read(opening)?;
+pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
+    let source = Source::read(opening, name)?;
     let encoding = source.text_or("encoding", "UTF8");
     if !["UTF8", "UTF-8", "UNICODE", "LATIN1", "SQL_ASCII"]
         .iter()
@@ -59,6 +62,8 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         lifetimes: common::lifetimes(&source)?,
         folds: true,
         whole_keys_only: false,
+        terms: Terms::read(&source)?,
+        writable: None,
     };
     source.finish();
     Ok(plan)
@@ -166,6 +171,22 @@ impl Backend for Pgsql {
         Ok(connection)
     }
 
+    async fn list(
+        &self,
+        connection: &mut Connection,
+        query: &str,
+        each: &mut (dyn FnMut(Values) -> Result<(), Fault> + Send),
+    ) -> Result<(), Fault> {
+        let messages = connection.client.simple_query_raw(query).await.map_err(fault)?;
+        let mut messages = pin!(messages);
+        while let Some(message) = messages.next().await {
+            if let SimpleQueryMessage::Row(row) = message.map_err(fault)? {
+                each(fields(&row)?)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn ask(&self, connection: &mut Connection, key: &str) -> Result<Values, Fault> {
         let messages =
             connection.client.simple_query(&self.query.fill(key)).await.map_err(fault)?;
@@ -174,10 +195,9 @@ impl Backend for Pgsql {
             match message {
                 SimpleQueryMessage::RowDescription(_) => sets += 1,
                 SimpleQueryMessage::Row(row) => {
-                    for column in 0..row.len() {
-                        let value = row.try_get(column).map_err(fault)?;
-                        bytes += value.map_or(0, str::len) + 1;
-                        values.push(value.map(|value| value.as_bytes().to_vec()));
+                    for value in fields(&row)? {
+                        bytes += value.as_ref().map_or(0, Vec::len) + 1;
+                        values.push(value);
                     }
                 }
                 _ => {}
@@ -199,6 +219,12 @@ fn socket(path: &Path) -> std::path::PathBuf {
     let is_socket =
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SOCKET_PREFIX));
     if is_socket { path.to_owned() } else { path.join(format!("{SOCKET_PREFIX}{PORT}")) }
+}
+
+fn fields(row: &SimpleQueryRow) -> Result<Values, Fault> {
+    let field = |column| row.try_get(column).map_err(fault);
+    let text = |value: &str| value.as_bytes().to_vec();
+    (0..row.len()).map(|column| Ok(field(column)?.map(text))).collect()
 }
 
 fn fault(error: tokio_postgres::Error) -> Fault {

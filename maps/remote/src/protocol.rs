@@ -120,12 +120,17 @@ pub mod tcp {
 
     /// Reads an answer.
     pub fn parse(bytes: &[u8]) -> Step<Reply> {
-        let Some((line, used)) = line(bytes, REPLY_BYTES_MAX - 1)? else { return Ok(None) };
-        let has_code = line.len() >= 4
-            && line[..3].iter().all(u8::is_ascii_digit)
-            && line[3].is_ascii_whitespace();
-        if !has_code {
+        // Looked at before the line has ended, which what is no answer may never do.
+        let code = bytes.iter().take(4).enumerate().all(|(at, b)| match at {
+            3 => b.is_ascii_whitespace(),
+            _ => b.is_ascii_digit(),
+        });
+        if !code {
             return Err("no three digits and a space".to_owned());
+        }
+        let Some((line, used)) = line(bytes, REPLY_BYTES_MAX - 1)? else { return Ok(None) };
+        if line.len() < 4 {
+            return Err("no space behind the three digits".to_owned());
         }
         let text = unquote(&line[4..]).ok_or("a \"%\" without two hexadecimal digits")?;
         let reply = match line[0] {
@@ -181,6 +186,10 @@ pub mod memcache {
         line_bytes_max: usize,
         data_bytes_max: usize,
     ) -> Step<Option<Vec<u8>>> {
+        // All lines of the protocol begin with a word in capitals.
+        if bytes.first().is_some_and(|b| !b.is_ascii_uppercase()) {
+            return Err("no word".to_owned());
+        }
         let Some((first, start)) = line(bytes, line_bytes_max)? else { return Ok(None) };
         if first == b"END" {
             return Ok(Some((None, start)));
@@ -247,10 +256,11 @@ pub mod redis {
 
     /// Reads an answer.
     pub fn parse(bytes: &[u8], data_bytes_max: usize) -> Step<Reply> {
+        if bytes.first().is_some_and(|kind| !b"+-:$".contains(kind)) {
+            return Err("a kind of answer that was not asked for".to_owned());
+        }
         let Some((first, start)) = line(bytes, LINE_BYTES_MAX)? else { return Ok(None) };
-        let Some((&kind, text)) = first.split_first() else {
-            return Err("an empty line".to_owned());
-        };
+        let (&kind, text) = first.split_first().ok_or("an empty line")?;
         let text = String::from_utf8_lossy(text);
         let reply = match kind {
             b'+' => Reply::Status(text.into_owned()),
@@ -273,7 +283,7 @@ pub mod redis {
                     _ => Ok(None),
                 };
             }
-            _ => return Err("a kind of answer that was not asked for".to_owned()),
+            _ => return Err("an unknown kind of answer".to_owned()),
         };
         Ok(Some((reply, start)))
     }
@@ -331,8 +341,9 @@ mod tests {
         for bad in ["200\n", "300 x\n", "2000 x\n", "OK\n", "200 %4\n", "200 %+1\n"] {
             assert!(tcp::parse(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert!(tcp::parse(&[b'2'; 4096]).is_err());
-        assert_eq!(tcp::parse(&[b'2'; 4095]), Ok(None));
+        assert_eq!(tcp::parse(&[&b"200 "[..], &[b'x'; 4091]].concat()), Ok(None));
+        assert!(tcp::parse(&[&b"200 "[..], &[b'x'; 4092]].concat()).is_err());
+        assert!(tcp::parse(b"\xff").is_err());
     }
 
     #[test]

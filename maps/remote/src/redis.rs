@@ -21,8 +21,8 @@ use crate::template::{Needs, Parts, Template, Use};
 
 const PORT: u16 = 6379;
 
-pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
-    let source = Source::read(opening)?;
+pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
+    let source = Source::read(opening, name)?;
     source.refuse(&["tls_cert_file", "tls_key_file", "tls_CAfile", "tls_CApath", "tls"])?;
     let mut needs = Needs::default();
     let mut template = |name: &'static str, default: &str| {
@@ -69,6 +69,8 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         lifetimes: common::lifetimes(&source)?,
         folds: true,
         whole_keys_only: false,
+        terms: None,
+        writable: None,
     };
     source.finish();
     Ok(plan)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::cache::{Cache, Lifetimes};
 use crate::desk::{Ask, lock};
+use crate::snapshot::Terms;
 use crate::thread::LookupThread;
 use crate::types::TYPES;
 
@@ -29,6 +31,7 @@ pub const QUESTIONS_WAITING_MAX: usize = 4096;
 pub struct Remote {
     thread: Arc<LookupThread>,
     is_used: Arc<AtomicBool>,
+    writable: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Default for Remote {
@@ -40,7 +43,11 @@ impl Default for Remote {
 impl Remote {
     /// No thread runs until it is needed.
     pub fn new() -> Self {
-        Self { thread: Arc::new(LookupThread::new()), is_used: Arc::default() }
+        Self {
+            thread: Arc::new(LookupThread::new()),
+            is_used: Arc::default(),
+            writable: Arc::default(),
+        }
     }
 
     /// The table types, for [`table::Tables::with_types`].
@@ -48,7 +55,7 @@ impl Remote {
         let row = |&(name, open): &(&'static str, crate::types::OpenRemote)| {
             let remote = self.clone();
             let open = move |opening: &Opening<'_>| -> table::Opened {
-                let table = remote.table(name, opening, open(opening)?);
+                let table = remote.table(name, opening, open(opening, opening.name())?);
                 Ok(Box::new(table))
             };
             Type { name, nature: Nature::Remote, format: None, open: Open::Shared(Arc::new(open)) }
@@ -79,8 +86,14 @@ impl Remote {
         if self.is_used() { self.thread.errand(Box::new(errand)) } else { Ok(()) }
     }
 
+    /// The directories that snapshots are kept in, which the lookup thread has to be able to write to.
+    pub fn writable(&self) -> Vec<PathBuf> {
+        lock(&self.writable).clone()
+    }
+
     fn table(&self, kind: &'static str, opening: &Opening<'_>, plan: Plan) -> RemoteTable {
         self.is_used.store(true, Ordering::Relaxed);
+        lock(&self.writable).extend(plan.writable);
         let name = format!("{kind}:{}", opening.name());
         RemoteTable(Arc::new(Shared {
             name: name.into(),
@@ -111,6 +124,10 @@ pub(crate) struct Plan {
     pub(crate) folds: bool,
     /// See [`Lookup::whole_keys_only`].
     pub(crate) whole_keys_only: bool,
+    /// What a snapshot would be made by.
+    pub(crate) terms: Option<Terms>,
+    /// The directory that it is kept in, where it is.
+    pub(crate) writable: Option<PathBuf>,
 }
 
 /// A table that somebody else answers.

@@ -33,12 +33,14 @@ fn plan<B: Backend>(backend: B, host: Host) -> Plan {
         lifetimes: Lifetimes::NONE,
         folds: false,
         whole_keys_only: true,
+        terms: None,
+        writable: None,
     }
 }
 
-pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
+pub(crate) fn open(_: &Opening<'_>, name: &str) -> Result<Plan, String> {
     let expected = "expected socketmap:inet:host:port:name or socketmap:unix:path:name";
-    let (server, name) = opening.name().rsplit_once(':').ok_or(expected)?;
+    let (server, name) = name.rsplit_once(':').ok_or(expected)?;
     let host = match server.split_once(':') {
         Some(("inet", address)) if address.contains(':') => Host::parse(address, 0),
         Some(("unix", _)) => Host::parse(server, 0),
@@ -51,8 +53,7 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
 }
 
 /// `tcp:host:port`, as postfix `src/util/dict_tcp.c`.
-pub(crate) fn open_tcp(opening: &Opening<'_>) -> Result<Plan, String> {
-    let name = opening.name();
+pub(crate) fn open_tcp(_: &Opening<'_>, name: &str) -> Result<Plan, String> {
     if !name.contains(':') {
         return Err("expected tcp:host:port".to_owned());
     }

@@ -13,14 +13,14 @@ use table::{MatchList, Note, Opening};
 /// A configuration file, read.
 pub(crate) struct Source<'a> {
     opening: &'a Opening<'a>,
+    file: &'a str,
     definitions: Definitions,
     asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Source<'a> {
     /// Reads the file that the table is named after.
-    pub(crate) fn read(opening: &'a Opening<'a>) -> Result<Self, String> {
-        let file = opening.name();
+    pub(crate) fn read(opening: &'a Opening<'a>, file: &'a str) -> Result<Self, String> {
         if !file.starts_with(['/', '.']) {
             return Err(format!(
                 "\"{file}\" is no path; parameters {file}_* in main.cf are not supported, put them \
@@ -31,7 +31,7 @@ impl<'a> Source<'a> {
         if let Some(problem) = definitions.problems.first() {
             return Err(problem.to_string());
         }
-        Ok(Self { opening, definitions, asked: RefCell::default() })
+        Ok(Self { opening, file, definitions, asked: RefCell::default() })
     }
 
     fn find(&self, name: &'static str) -> Option<&Definition> {
@@ -43,7 +43,7 @@ impl<'a> Source<'a> {
     pub(crate) fn place(&self, name: &str) -> Position {
         match self.definitions.last(name) {
             Some(definition) => definition.position.clone(),
-            None => Position::new(self.opening.name(), 0),
+            None => Position::new(self.file, 0),
         }
     }
 
@@ -64,7 +64,7 @@ impl<'a> Source<'a> {
 
     /// A value that the table cannot do without.
     pub(crate) fn required(&self, name: &'static str) -> Result<&str, String> {
-        self.text(name).ok_or_else(|| format!("{}: {name} is not set", self.opening.name()))
+        self.text(name).ok_or_else(|| format!("{}: {name} is not set", self.file))
     }
 
     /// Items parted by white space and commas.

@@ -10,23 +10,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection as Database, InterruptHandle, OpenFlags};
+use rusqlite::{Connection as Database, InterruptHandle, OpenFlags, Row};
 use table::Opening;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::common;
 use crate::desk::{Backend, Bounds, Desk, Fault, RESULT_BYTES_MAX, Values};
 use crate::hosts::{Host, Hosts};
 use crate::remote::Plan;
+use crate::snapshot::Terms;
 use crate::source::Source;
 use crate::sql::{Dialect, Query};
 use crate::template::Needs;
 
+/// Rows of a listing that have been read and not been taken.
+const LISTED_ROWS_WAITING: usize = 64;
 /// How long to wait for a writer, before the deadline of the question.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
-    let source = Source::read(opening)?;
+pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
+    let source = Source::read(opening, name)?;
     let path = PathBuf::from(source.required("dbpath")?);
     if !path.is_absolute() {
         return Err(source.wrong("dbpath", "expected an absolute path"));
@@ -44,6 +48,8 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         lifetimes: common::lifetimes(&source)?,
         folds: true,
         whole_keys_only: false,
+        terms: Terms::read(&source)?,
+        writable: None,
     };
     source.finish();
     Ok(plan)
@@ -106,6 +112,39 @@ impl Backend for Sqlite {
         values
     }
 
+    async fn list(
+        &self,
+        connection: &mut Connection,
+        query: &str,
+        each: &mut (dyn FnMut(Values) -> Result<(), Fault> + Send),
+    ) -> Result<(), Fault> {
+        let Some(database) = connection.database.take() else {
+            return Err(Fault::lost("the database is closed"));
+        };
+        let query = query.to_owned();
+        let (rows, mut arriving) = mpsc::channel(LISTED_ROWS_WAITING);
+        let listing = blocking(move || {
+            let mut statement = database.prepare(&query).map_err(fault)?;
+            let columns = statement.column_count();
+            let mut found = statement.query([]).map_err(fault)?;
+            while let Some(row) = found.next().map_err(fault)? {
+                let fields = (0..columns).map(|column| field(row, column));
+                // Where nobody listens any more, nobody wants the rest.
+                if rows.blocking_send(fields.collect::<Result<Values, Fault>>()?).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let receiving = async {
+            while let Some(row) = arriving.recv().await {
+                each(row)?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(listing, receiving).map(drop)
+    }
+
     /// A file that was replaced is another database.
     fn is_fresh(&self, connection: &Connection) -> bool {
         identity(&connection.path) == Some(connection.file)
@@ -131,12 +170,7 @@ fn run(database: &Database, query: &str) -> Result<Values, Fault> {
     let mut rows = statement.query([]).map_err(fault)?;
     let (mut values, mut bytes) = (Values::new(), 0);
     while let Some(row) = rows.next().map_err(fault)? {
-        let value = match row.get_ref(0).map_err(fault)? {
-            ValueRef::Null => None,
-            ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
-            ValueRef::Real(number) => Some(number.to_string().into_bytes()),
-            ValueRef::Text(text) | ValueRef::Blob(text) => Some(text.to_vec()),
-        };
+        let value = field(row, 0)?;
         bytes += value.as_ref().map_or(0, Vec::len) + 1;
         if bytes > RESULT_BYTES_MAX {
             return Err(Fault::too_large());
@@ -144,6 +178,15 @@ fn run(database: &Database, query: &str) -> Result<Values, Fault> {
         values.push(value);
     }
     Ok(values)
+}
+
+fn field(row: &Row<'_>, column: usize) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(match row.get_ref(column).map_err(fault)? {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
+        ValueRef::Real(number) => Some(number.to_string().into_bytes()),
+        ValueRef::Text(text) | ValueRef::Blob(text) => Some(text.to_vec()),
+    })
 }
 
 fn fault(error: rusqlite::Error) -> Fault {

@@ -5,10 +5,10 @@ use table::Opening;
 use crate::remote::Plan;
 #[cfg(feature = "sqlite")]
 use crate::sqlite;
-use crate::{ldap, memcache, mysql, pgsql, redis, socketmap};
+use crate::{ldap, memcache, mysql, pgsql, redis, snapshot, socketmap};
 
-/// Reads a table's configuration.
-pub(crate) type OpenRemote = fn(&Opening<'_>) -> Result<Plan, String>;
+/// Reads the configuration of a table with this name.
+pub(crate) type OpenRemote = fn(&Opening<'_>, &str) -> Result<Plan, String>;
 
 /// Every type of this crate, in the order of `postconf -m`.
 pub(crate) const TYPES: &[(&str, OpenRemote)] = &[
@@ -17,6 +17,7 @@ pub(crate) const TYPES: &[(&str, OpenRemote)] = &[
     ("mysql", mysql::open),
     ("pgsql", pgsql::open),
     ("redis", redis::open),
+    ("snapshot", snapshot::open),
     ("socketmap", socketmap::open),
     #[cfg(feature = "sqlite")]
     ("sqlite", sqlite::open),

@@ -34,8 +34,8 @@ const FILTER: &str = "(mailacceptinggeneralid=%s)";
 /// `recursion_limit`
 const RECURSION_LIMIT: usize = 1000;
 
-pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
-    let source = Source::read(opening)?;
+pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
+    let source = Source::read(opening, name)?;
     source.refuse(&["start_tls", "chase_referrals"])?;
     source.ignore(&["cache", "cache_expiry", "cache_size", "debuglevel"]);
     // They say how to encrypt, not whether to: without start_tls and ldaps: they mean nothing.
@@ -99,6 +99,8 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Plan, String> {
         lifetimes: common::lifetimes(&source)?,
         folds: true,
         whole_keys_only: false,
+        terms: None,
+        writable: None,
     };
     source.finish();
     Ok(plan)
