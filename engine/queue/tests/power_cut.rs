@@ -10,7 +10,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use mail::Time;
-use model::{Model, Shared, check, open, options, step};
+use model::{Model, Shared, check, open, options, read_as_the_agent_would, step};
 use queue::Start;
 use sim::{Dice, SimDisk};
 
@@ -57,6 +57,7 @@ async fn live(
     let work = async {
         for _ in 0..steps {
             step(&slice, model, dice).await.unwrap();
+            read_as_the_agent_would(disk, model, context);
         }
     };
     disk.until_halted(work).await;

@@ -15,7 +15,7 @@ use mail::{
     Address, Client, Content, Envelope, Outcome, Protocol, QueueId, Recipient, Status, Time,
     Verdict,
 };
-use queue::{Attempt, Driver, Notes, Options, Reason, Report, Slice, SliceError, Standing};
+use queue::{Attempt, Driver, Lease, Notes, Options, Reason, Report, Slice, SliceError, Standing};
 
 use crate::sim::{Dice, SimDisk};
 
@@ -49,6 +49,8 @@ pub(crate) struct Tracked {
 #[derive(Default)]
 pub(crate) struct Model {
     pub(crate) messages: BTreeMap<QueueId, Tracked>,
+    /// Jobs on their way: the agent reads there when it likes.
+    jobs: Vec<(QueueId, Lease)>,
 }
 
 pub(crate) type Shared = Rc<RefCell<Model>>;
@@ -173,7 +175,7 @@ pub(crate) async fn step(
     dice: &mut Dice,
 ) -> Result<(), SliceError> {
     let alive = model.borrow().alive();
-    let choice = if alive.is_empty() { 0 } else { dice.roll(20) };
+    let choice = if alive.is_empty() { 0 } else { dice.roll(22) };
     let pick = |dice: &mut Dice| alive[dice.roll(alive.len() as u64) as usize];
     match choice {
         0..=5 => accept(slice, model, dice).await?,
@@ -218,12 +220,33 @@ pub(crate) async fn step(
             // Long enough for the index to be brought up to date, and for upkeep.
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         }
+        14 => {
+            let id = pick(dice);
+            let lease = slice.load(id).await?.place.lease();
+            model.borrow_mut().jobs.push((id, lease));
+        }
+        15 => {
+            let mut model = model.borrow_mut();
+            let done = dice.roll(model.jobs.len() as u64 + 1) as usize;
+            model.jobs.drain(..done);
+        }
         _ => {
             let id = pick(dice);
             outcome(slice, model, dice, id)?;
         }
     }
     Ok(())
+}
+
+/// Whatever became of their messages, all jobs read what they were sent for.
+pub(crate) fn read_as_the_agent_would(disk: &SimDisk, model: &Shared, context: &str) {
+    let model = model.borrow();
+    for (id, lease) in &model.jobs {
+        if let Content::Segment { .. } = lease.content {
+            let content = read_content(disk, *id, lease.content);
+            assert!(content == model.messages[id].content, "{context}: {id}: other content");
+        }
+    }
 }
 
 fn retry_all(state: &mut State, at: Time) {
@@ -350,6 +373,8 @@ pub(crate) async fn open(
 /// The queue holds, for each message, a state that it may hold, and nothing that it may not. From then on
 /// that state is the one it has.
 pub(crate) async fn check(slice: &Slice<SimDisk>, disk: &SimDisk, model: &Shared, context: &str) {
+    // No job outlives the process.
+    model.borrow_mut().jobs.clear();
     let ids: Vec<QueueId> = model.borrow().messages.keys().copied().collect();
     for id in ids {
         let seen = match slice.load(id).await {
