@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use table::{FILE_BYTES_MAX, Files, Manner, Source};
+use table::{FILE_BYTES_MAX, Files, Manner, ReadAt, Source};
 
 use super::stamp::Opened;
 
@@ -55,6 +56,10 @@ impl Files for Given {
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         table::map_file(self.file(path, Manner::Whole)?.try_clone()?)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        Ok(Arc::new(self.file(path, Manner::Whole)?.try_clone()?))
     }
 }
 
