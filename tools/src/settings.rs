@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use table::{Catalog, Tables};
 
 use crate::cli::Configuration;
+use crate::swap::Settled;
 
 /// What the snapshot is built from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,7 +100,7 @@ impl Settings {
     /// are asked by `remote`.
     pub(crate) fn open(&self, remote: &Remote) -> Result<(Arc<Snapshot>, Catalog), Vec<Problem>> {
         let (sources, machine) = self.sources();
-        let tables = Tables::new(&table::Disk).with_types(remote.types());
+        let tables = Tables::new(&Settled).with_types(remote.types());
         let snapshot = Snapshot::build(&sources, &machine, &tables)?;
         Ok((snapshot, Catalog::new(tables)))
     }

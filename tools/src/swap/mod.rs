@@ -18,6 +18,7 @@ mod hand_over;
 mod loader;
 mod notices;
 mod settle;
+mod settled;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -25,5 +26,6 @@ mod watch;
 
 pub(crate) use hand_over::{HandOver, Step};
 pub(crate) use loader::{Loader, Say};
+pub(crate) use settled::Settled;
 pub(crate) use stamp::{Missing, Stamp};
 pub(crate) use watch::{By, Change, Watch};

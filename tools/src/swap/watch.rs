@@ -85,7 +85,7 @@ impl Watch {
             let seen = stamp::look(&path);
             watcher.files.insert(path, Settling::new(manner, seen));
         }
-        thread::Builder::new().name("tables".to_owned()).spawn(move || watcher.run())?;
+        thread::Builder::new().name("watch".to_owned()).spawn(move || watcher.run())?;
         Ok(Self { commands, wake, changes })
     }
 
