@@ -114,14 +114,19 @@ fn envelope<W: Write>(
     let arrival = names.full_time(envelope.arrival);
     page.record("message_arrival_time", &arrival)?;
     page.record("create_time", &arrival)?;
+    if let Some(envid) = &envelope.envid {
+        page.attribute("envelope_id", envid)?;
+    }
     if let Some(ret) = envelope.ret {
         // RFC 3461 section 4.3, in the numbers of Postfix (src/global/dsn_mask.h).
         page.attribute("ret_flags", if ret == Ret::Full { "1" } else { "2" })?;
     }
-    if let Some(envid) = &envelope.envid {
-        page.attribute("envelope_id", envid)?;
-    }
     page.record("sender", envelope.sender.as_ref().map_or("", |sender| sender.as_str()))?;
+    let encoding = match envelope.body {
+        Body::SevenBit => "7bit",
+        Body::EightBitMime | Body::BinaryMime => "8bit",
+    };
+    page.attribute("encoding", encoding)?;
     let client = &envelope.client;
     page.attribute("log_client_name", &client.name)?;
     if let Some(peer) = client.address {
@@ -137,11 +142,6 @@ fn envelope<W: Write>(
     if let Some(protocol) = protocol {
         page.attribute("log_protocol_name", protocol)?;
     }
-    let encoding = match envelope.body {
-        Body::SevenBit => "7bit",
-        Body::EightBitMime | Body::BinaryMime => "8bit",
-    };
-    page.attribute("encoding", encoding)?;
     for (number, to) in (0..).zip(&envelope.recipients) {
         recipient(page, to, done.binary_search(&number).is_ok())?;
     }
@@ -149,11 +149,11 @@ fn envelope<W: Write>(
 }
 
 fn recipient<W: Write>(page: &mut Page<'_, W>, to: &Recipient, done: bool) -> io::Result<()> {
-    if let Some(orcpt) = &to.orcpt {
-        page.attribute("dsn_orig_rcpt", orcpt)?;
-    }
     if let Some(notify) = to.notify {
         page.attribute("notify_flags", &notify_flags(notify).to_string())?;
+    }
+    if let Some(orcpt) = &to.orcpt {
+        page.attribute("dsn_orig_rcpt", orcpt)?;
     }
     let original = to.original.as_ref().unwrap_or(&to.address);
     page.record("original_recipient", original.as_str())?;
@@ -268,19 +268,19 @@ mod tests {
             message_size:              59               0               2               0              59               0
             message_arrival_time: Fri Oct  3 15:09:39 2025
             create_time: Fri Oct  3 15:09:39 2025
-            named_attribute: ret_flags=2
             named_attribute: envelope_id=id+2B1
+            named_attribute: ret_flags=2
             sender: sender@client.example
+            named_attribute: encoding=8bit
             named_attribute: log_client_name=mx.client.example
             named_attribute: log_client_address=192.0.2.1
             named_attribute: log_client_port=40001
             named_attribute: log_helo_name=mx?[2J
             named_attribute: log_protocol_name=ESMTP
-            named_attribute: encoding=8bit
             original_recipient: done@example.com
             done_recipient: done@example.com
-            named_attribute: dsn_orig_rcpt=rfc822;alias@example.com
             named_attribute: notify_flags=12
+            named_attribute: dsn_orig_rcpt=rfc822;alias@example.com
             original_recipient: alias@example.com
             recipient: user@example.com
             *** MESSAGE CONTENTS deferred/C5123456789ABC ***

@@ -12,5 +12,7 @@ mod hostile;
 mod logs;
 mod patterns;
 mod policy;
+mod postfix;
+mod slow;
 mod smuggling;
 mod swap;
