@@ -222,6 +222,96 @@ mod as_root {
         }
     }
 
+    /// A file system on a device of its own, with a journal, which can be told to give up as after an error of
+    /// its disk: it is read-only from then on, for files that are open, too.
+    struct Journaled {
+        at: PathBuf,
+        image: PathBuf,
+    }
+
+    impl Journaled {
+        fn make(at: &Path, image: &Path) -> Self {
+            fs::create_dir_all(at).expect("a mount point");
+            let file = fs::File::create(image).expect("an image");
+            file.set_len(256 << 20).expect("its size");
+            run("mkfs.ext4", ["-q", "-F", &image.to_string_lossy()]).expect_ok();
+            let made = Self { at: at.to_owned(), image: image.to_owned() };
+            made.mount();
+            made
+        }
+
+        fn mount(&self) {
+            let (image, at) = (self.image.to_string_lossy(), self.at.to_string_lossy());
+            run("mount", ["-o", "loop,errors=remount-ro", &image, &at]).expect_ok();
+        }
+
+        fn give_up(&self) {
+            let listed = run("losetup", ["-j", &self.image.to_string_lossy()]);
+            let device = listed.out.split(':').next().and_then(|it| it.strip_prefix("/dev/"));
+            let name = device.expect("a loop device");
+            fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "1").expect("an error");
+        }
+
+        fn repair(&self) {
+            run("umount", [&*self.at.to_string_lossy()]).expect_ok();
+            // It says 1 where it has corrected something.
+            run("e2fsck", ["-fy", &self.image.to_string_lossy()]);
+            self.mount();
+        }
+    }
+
+    impl Drop for Journaled {
+        fn drop(&mut self) {
+            run("umount", ["-l", &self.at.to_string_lossy()]);
+        }
+    }
+
+    #[test]
+    fn a_queue_whose_disk_turns_read_only_answers_451_is_listed_and_loses_nothing() {
+        let setup = Setup::new();
+        let queue = setup.data().join("queue");
+        let disk = Journaled::make(&queue, &setup.place().join("image"));
+        for path in [setup.data(), &queue] {
+            setup.give_to_user(path);
+        }
+        let setup = setup.option("queue_run_delay=1s").option("minimal_backoff_time=1s");
+        let mut server = setup.option("smtpd_error_sleep_time=0").start();
+        server.accept(&["me@localhost"], "Subject: before\r\n\r\n");
+        server.maildir("me").wait_for_one();
+        // No mailbox can be made where there is a file.
+        let obstacle = server.mail_base().join("localhost/stuck");
+        fs::write(&obstacle, "").expect("a file in the way");
+        let stuck = server.accept(&["stuck@localhost"], "Subject: stuck\r\n\r\n");
+        server.wait_for_log(&[&stuck, "status=deferred"]);
+        let is_listed =
+            || server.queue().iter().any(|message| message["queue_id"] == stuck.as_str());
+        assert!(is_listed());
+
+        disk.give_up();
+        let refused = tests::wait::until("451 at MAIL", || {
+            let mut session = server.session();
+            let reply = session.command("MAIL FROM:<a@client.example>").expect("a reply");
+            if !reply.is_ok() {
+                return Some(reply);
+            }
+            let reply = server.session().mail("", &["me@localhost"], b"Subject: during\r\n\r\n");
+            let reply = reply.expect("a reply");
+            assert!(reply.last().starts_with("451 4.3.0 "), "{:?}", reply.lines);
+            None
+        });
+        assert!(refused.last().starts_with("451 4.3.0 "), "{:?}", refused.lines);
+        assert!(is_listed(), "reads go on");
+
+        server.stop();
+        disk.repair();
+        fs::remove_file(obstacle).expect("the file in the way");
+        server.start_again();
+        server.maildir("stuck").wait_for_one();
+        server.accept(&["me@localhost"], "Subject: after\r\n\r\n");
+        server.maildir("me").wait_for(2);
+        server.wait_until_drained();
+    }
+
     /// A disk, and a server whose data lie on it.
     fn on_a_disk(size: &str) -> (Disk, Server) {
         let setup = Setup::new();
