@@ -7,7 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A mail transfer agent: SMTP in, a group-committed queue, Maildirs out.
 #[derive(Debug, Parser)]
-#[command(name = "ringpost", version, arg_required_else_help = true)]
+#[command(
+    name = "ringpost",
+    version,
+    arg_required_else_help = true,
+    after_help = "It is also postmap, postalias, newaliases and postconf, by the name it is called with or by \
+                  its first argument: ringpost postmap --help"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -24,6 +30,9 @@ pub(crate) enum Command {
     /// List and show queued messages
     #[command(subcommand)]
     Queue(Queue),
+    /// Look into lookup tables
+    #[command(subcommand)]
+    Map(Map),
     /// The process that talks to the network (started by serve)
     #[command(hide = true)]
     Engine,
@@ -97,6 +106,27 @@ pub(crate) enum Queue {
         /// The queue id
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Map {
+    /// Show each key that a search for KEY tries, in order, and what the tables answer
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// Search as in this kind of table: access, access-host, access-network, aliases, canonical, generic,
+    /// relocated, transport or virtual. Without it only KEY itself is looked up
+    #[arg(long = "as", value_name = "KIND")]
+    pub(crate) order: Option<String>,
+    /// An address, a domain, or whatever the tables have for keys
+    pub(crate) key: String,
+    /// The tables of a parameter, in their order
+    #[arg(value_name = "[TYPE:]NAME", required = true)]
+    pub(crate) tables: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

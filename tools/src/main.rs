@@ -7,10 +7,12 @@ mod cli;
 mod control;
 mod dispatch;
 mod engine;
+mod explain;
 mod freshness;
 mod limits;
 mod listing;
 mod master;
+mod postconf;
 mod postmap;
 mod privilege;
 mod sandbox;
@@ -20,6 +22,7 @@ mod shard;
 mod start;
 mod status;
 mod swap;
+mod tables;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -30,7 +33,7 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-use cli::{Cli, Command, Queue};
+use cli::{Cli, Command, Map, Queue};
 use control::Channel;
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Status(place) => status::run(&place),
         Command::Queue(Queue::List { place, json }) => listing::list(&place, json),
         Command::Queue(Queue::Show { place, id }) => listing::show(&place, &id),
+        Command::Map(Map::Explain(options)) => explain::run(&options),
         Command::Engine => child(engine::run),
         Command::Agentd => child(agentd::run),
     }
@@ -56,7 +60,10 @@ fn by_name() -> Option<ExitCode> {
     if name == "ringpost" {
         name = arguments.next()?;
     }
-    postmap::by_name(name.to_str()?, arguments)
+    match name.to_str()? {
+        "postconf" => Some(postconf::run(arguments)),
+        name => postmap::by_name(name, arguments),
+    }
 }
 
 /// A child's end of the control connection is its standard input.

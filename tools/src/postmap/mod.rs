@@ -19,8 +19,6 @@ use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use table::Tables;
-
 use crate::cli::Configuration;
 use crate::settings::Settings;
 use build::Work;
@@ -82,7 +80,7 @@ fn carry_out(program: Program, options: &Options, report: &Report) -> Result<boo
     owner::plain_umask();
     let settings = settings(options)?;
     let default = settings.text("default_database_type")?;
-    let tables = Tables::new(&table::Disk);
+    let tables = crate::tables::all();
     let targets: Vec<Target> = options
         .tables
         .iter()
