@@ -5,7 +5,7 @@
 //! equal keys counts; rules and words are those of postfix `src/util/dict_thash.c`, and so of postmap. A
 //! file that is no text at all is refused whole.
 
-use cf::{EntryError, LineError, Lines, Position};
+use cf::{BadLine, EntryError, LineError, LineReader, Position};
 
 use crate::hash::HashTable;
 use crate::{Lookup, Note, Opening};
@@ -15,21 +15,19 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Box<dyn Lookup>, String> {
     let file = opening.name();
     let text = opening.read(file)?;
     let mut table = HashTable::default();
-    for line in Lines::new(&text) {
-        let note = |line: u32, text: String| {
-            opening.note(Note { position: Position::new(file, line), text });
-        };
+    let note = |line: u32, text: String| {
+        opening.note(Note { position: Position::new(file, line), text });
+    };
+    let mut lines = LineReader::new(&*text);
+    while let Some(line) = lines.next().map_err(|error| format!("read {file}: {error}"))? {
         let line = match line {
             Ok(line) => line,
-            Err((line, why @ (LineError::Nul | LineError::TooLong))) => {
-                return Err(format!("{file}:{line}: this line {why}; is this a text file?"));
-            }
-            Err((line, why)) => {
-                note(line, format!("this line {why} -- ignoring this line"));
+            Err(bad) => {
+                note(bad.line, passed_over(&bad, file)?);
                 continue;
             }
         };
-        match cf::split_entry(&line.text) {
+        match cf::split_entry(line.text) {
             Err(why @ EntryError::Unbalanced) => {
                 note(line.line, format!("{why} in '{}' -- ignoring this line", line.text));
             }
@@ -46,4 +44,20 @@ pub(crate) fn open(opening: &Opening<'_>) -> Result<Box<dyn Lookup>, String> {
         }
     }
     Ok(Box::new(table))
+}
+
+/// What a line that cannot be read is passed over with; the error where the whole file is no text.
+fn passed_over(bad: &BadLine<'_>, file: &str) -> Result<String, String> {
+    let excerpt = || String::from_utf8_lossy(bad.bytes).replace('\u{fffd}', "?");
+    match bad.why {
+        LineError::NothingToContinue => {
+            Ok(format!("logical line must not start with whitespace: \"{}\"", excerpt()))
+        }
+        LineError::Encoding => {
+            Ok(format!("non-UTF-8 input \"{}\" -- ignoring this line", excerpt()))
+        }
+        why @ (LineError::Nul | LineError::TooLong) => {
+            Err(format!("{file}:{}: this line {why}; is this a text file?", bad.line))
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod logs;
 mod patterns;
 mod policy;
 mod postfix;
+mod postmap;
 mod slow;
 mod smuggling;
 mod swap;
