@@ -14,6 +14,7 @@ mod latency;
 mod load;
 mod loop_device;
 mod mailboxes;
+mod maps;
 mod minimal;
 mod progress;
 mod results;
@@ -68,6 +69,8 @@ enum Measurement {
     Latency(Box<latency::Options>),
     /// Measures the most one core can do.
     Steady(Box<steady::Options>),
+    /// Measures tables, beside Postfix's.
+    Maps(maps::Options),
     #[command(hide = true)]
     ServeMinimal(runtimes::ServeOptions),
 }
@@ -96,6 +99,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Measurement::Idle(options) => ("idle", idle::main(options)),
         Measurement::Latency(options) => ("latency", latency::main(options)),
         Measurement::Steady(options) => ("steady", steady::main(options)),
+        Measurement::Maps(options) => ("maps", maps::main(options)),
         Measurement::ServeMinimal(options) => ("", runtimes::serve(options).map(said)),
     };
     match output? {
