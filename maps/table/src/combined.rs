@@ -56,12 +56,17 @@ fn turn(tables: &[Table]) -> u64 {
 #[derive(Debug)]
 struct Pipe(Box<[Table]>);
 
-impl Lookup for Pipe {
-    fn lookup(&self, key: &str) -> Response {
-        let mut found: Option<Value> = None;
+impl Pipe {
+    fn ask(&self, first: impl FnOnce(&Table) -> Response) -> Response {
+        let mut first = Some(first);
+        let mut found = Value::from("");
         for (at, table) in self.0.iter().enumerate() {
-            match table.lookup(found.as_deref().unwrap_or(key)) {
-                Response::Ready(Answer::Found(value)) => found = Some(value),
+            let response = match first.take() {
+                Some(first) => first(table),
+                None => table.lookup(&found),
+            };
+            match response {
+                Response::Ready(Answer::Found(value)) => found = value,
                 Response::Ready(answer) => return answer.into(),
                 Response::Later(later) => {
                     let rest: Box<[Table]> = self.0[at + 1..].into();
@@ -76,7 +81,17 @@ impl Lookup for Pipe {
                 }
             }
         }
-        found.map_or(Answer::NotFound, Answer::Found).into()
+        Answer::Found(found).into()
+    }
+}
+
+impl Lookup for Pipe {
+    fn lookup(&self, key: &str) -> Response {
+        self.ask(|table| table.lookup(key))
+    }
+
+    fn lookup_line(&self, line: &[u8]) -> Response {
+        self.ask(|table| table.lookup_line(line))
     }
 
     fn whole_keys_only(&self) -> bool {
@@ -91,11 +106,11 @@ impl Lookup for Pipe {
 #[derive(Debug)]
 struct Union(Box<[Table]>);
 
-impl Lookup for Union {
-    fn lookup(&self, key: &str) -> Response {
+impl Union {
+    fn ask(&self, ask: impl Fn(&Table) -> Response) -> Response {
         let mut joined = Joined::default();
         for (at, table) in self.0.iter().enumerate() {
-            match table.lookup(key) {
+            match ask(table) {
                 Response::Ready(answer) => {
                     if let Err(away) = joined.add(answer) {
                         return away.into();
@@ -104,8 +119,7 @@ impl Lookup for Union {
                 // The tables behind this one are asked now, so that all that takes a while is under
                 // way together.
                 Response::Later(later) => {
-                    let rest: Vec<Response> =
-                        self.0[at + 1..].iter().map(|table| table.lookup(key)).collect();
+                    let rest: Vec<Response> = self.0[at + 1..].iter().map(&ask).collect();
                     return Response::Later(Box::pin(async move {
                         if let Err(away) = joined.add(later.await) {
                             return away;
@@ -121,6 +135,16 @@ impl Lookup for Union {
             }
         }
         joined.answer().into()
+    }
+}
+
+impl Lookup for Union {
+    fn lookup(&self, key: &str) -> Response {
+        self.ask(|table| table.lookup(key))
+    }
+
+    fn lookup_line(&self, line: &[u8]) -> Response {
+        self.ask(|table| table.lookup_line(line))
     }
 
     fn whole_keys_only(&self) -> bool {
@@ -167,6 +191,10 @@ struct Proxy(Table);
 impl Lookup for Proxy {
     fn lookup(&self, key: &str) -> Response {
         self.0.lookup(key)
+    }
+
+    fn lookup_line(&self, line: &[u8]) -> Response {
+        self.0.lookup_line(line)
     }
 
     fn whole_keys_only(&self) -> bool {

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use crate::constant::Broken;
 use crate::list_file::ListFile;
 use crate::types::TYPES;
-use crate::{Files, Nature, Note, Opening, Response, Trouble, Type, Value};
+use crate::{Answer, Files, Nature, Note, Opening, Response, Trouble, Type, Value};
 
 /// How deep tables may be made of tables.
 pub const NESTING_DEPTH_MAX: usize = 16;
@@ -20,6 +20,15 @@ pub const NESTING_DEPTH_MAX: usize = 16;
 pub trait Lookup: Send + Sync + fmt::Debug {
     /// Looks up one key. Waits for nobody: what takes a while is in the [`Response`].
     fn lookup(&self, key: &str) -> Response;
+
+    /// Looks up a line of a message, which need not be text. Tables of patterns take it as it is; it is
+    /// no key of others.
+    fn lookup_line(&self, line: &[u8]) -> Response {
+        match std::str::from_utf8(line) {
+            Ok(key) => self.lookup(key),
+            Err(_) => Answer::NotFound.into(),
+        }
+    }
 
     /// True for tables of patterns, which are never asked for parts of an address: `/example/` would
     /// match the whole and each part of it.
@@ -206,6 +215,12 @@ impl Table {
         self.0.current.load().lookup.lookup(key)
     }
 
+    /// Looks up one line of a message, for header and body checks: a whole header with its continuation
+    /// lines, or a line of the body.
+    pub fn lookup_line(&self, line: &[u8]) -> Response {
+        self.0.current.load().lookup.lookup_line(line)
+    }
+
     /// See [`Lookup::entries`].
     pub fn entries(&self) -> Option<Vec<(Box<str>, Value)>> {
         self.0.current.load().lookup.entries()
@@ -299,7 +314,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{Answer, Memory, Open, block_on};
+    use crate::{Memory, Open, block_on};
 
     fn answer(table: &Table, key: &str) -> Answer {
         block_on(table.lookup(key).answer())

@@ -19,6 +19,7 @@ mod content;
 mod headers;
 mod main_cf;
 mod parameters;
+mod patterns;
 mod queue_record;
 mod session;
 
@@ -28,6 +29,7 @@ targets! {
     headers: 50_000,
     main_cf: 50_000,
     parameters: 100_000,
+    patterns: 2_000,
     queue_record: 100_000,
     session: 40_000,
 }

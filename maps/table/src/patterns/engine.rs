@@ -19,6 +19,7 @@ use super::literals::{self, Texts};
 use super::matcher::Matcher;
 use super::replacement::{Part, Replacement};
 use super::tree::Node;
+use crate::Value;
 
 /// Patterns that share the text they need, up to which each is tried by itself.
 const SHARED_MAX: u32 = 8;
@@ -129,7 +130,7 @@ impl Engine {
 /// What a rule answers.
 #[derive(Debug, PartialEq)]
 pub(super) enum Found<'a> {
-    Text(&'a str),
+    Text(&'a Value),
     Composed(Vec<u8>),
 }
 

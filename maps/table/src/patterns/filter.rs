@@ -2,8 +2,8 @@
 //!
 //! Of each text, four bytes in a row are enough to suspect it (three where it has no more), and those
 //! are chosen that the other texts have least. A bit map says for almost every place of a line at once
-//! that nothing begins there; where it does not, the texts with these bytes are compared. The map stays
-//! in the first-level cache, and no step waits for the one before, so that thousands of texts cost
+//! that nothing begins there; where it does not, the texts with these bytes are compared. The map is small
+//! enough for a near cache, and no step waits for the one before, so that thousands of texts cost
 //! hardly more than ten. An Aho-Corasick automaton of that many texts walks through megabytes.
 
 use foldhash::fast::RandomState;
@@ -12,8 +12,12 @@ use smallvec::SmallVec;
 
 use super::literals::{TEXT_BYTES_MIN, Texts, fold};
 
-/// Bits of the map: 16 KiB.
-const MAP_BITS: u32 = 17;
+/// Bits of the map, for few texts and for very many: 512 bytes, 128 KiB.
+const MAP_BITS_MIN: u32 = 12;
+const MAP_BITS_MAX: u32 = 20;
+
+/// Bits of the map for each text: two of 32 are set, so that one place in 250 is suspected in vain.
+const BITS_PER_TEXT: usize = 32;
 
 /// What a line was found to have: numbers that were given to [`FilterBuilder::add`], ascending.
 pub(super) type Suspects = SmallVec<[u32; 32]>;
@@ -22,6 +26,8 @@ pub(super) type Suspects = SmallVec<[u32; 32]>;
 #[derive(Debug)]
 pub(super) struct Filter {
     map: Box<[u64]>,
+    /// What is left of a 32-bit hash for a place in the map.
+    shift: u32,
     /// By their bytes: where in `places` they are.
     grams: HashMap<Gram, (u32, u32), RandomState>,
     places: Box<[Place]>,
@@ -117,8 +123,11 @@ impl<'a> FilterBuilder<'a> {
 
     pub(super) fn build(mut self) -> Filter {
         self.found.sort_unstable();
+        let bits = (self.found.len() * BITS_PER_TEXT).next_power_of_two().ilog2();
+        let bits = bits.clamp(MAP_BITS_MIN, MAP_BITS_MAX);
         let mut filter = Filter {
-            map: vec![0; 1 << (MAP_BITS - 6)].into(),
+            map: vec![0; 1 << (bits - 6)].into(),
+            shift: u32::BITS - bits,
             grams: HashMap::default(),
             places: Box::default(),
             bytes: Box::default(),
@@ -129,8 +138,9 @@ impl<'a> FilterBuilder<'a> {
         for (gram, offset, text, number) in self.found {
             let at = places.len() as u32;
             filter.grams.entry(gram).or_insert((at, at)).1 += 1;
-            let bit = slot(gram);
-            filter.map[bit / 64] |= 1 << (bit % 64);
+            for bit in slots(gram, filter.shift) {
+                filter.map[bit / 64] |= 1 << (bit % 64);
+            }
             let is_short = gram >> 24 == 0;
             filter.has_short |= is_short;
             filter.has_long |= !is_short;
@@ -172,8 +182,9 @@ impl Filter {
     }
 
     fn may_have(&self, gram: Gram) -> bool {
-        let bit = slot(gram);
-        self.map[bit / 64] >> (bit % 64) & 1 == 1
+        let has = |bit: usize| self.map[bit / 64] >> (bit % 64) & 1 == 1;
+        let [first, second] = slots(gram, self.shift);
+        has(first) && has(second)
     }
 
     #[cold]
@@ -210,8 +221,8 @@ fn grams(text: &[u8]) -> impl Iterator<Item = (u16, Gram)> + '_ {
     })
 }
 
-fn slot(gram: Gram) -> usize {
-    (gram.wrapping_mul(0x9e37_79b1) >> (32 - MAP_BITS)) as usize
+fn slots(gram: Gram, shift: u32) -> [usize; 2] {
+    [0x9e37_79b1, 0x85eb_ca77].map(|odd: u32| (gram.wrapping_mul(odd) >> shift) as usize)
 }
 
 /// How often such bytes come in mail, roughly: 0 to 15 for each.

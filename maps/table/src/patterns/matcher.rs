@@ -27,12 +27,26 @@ const STATES_BYTES_USUAL: usize = 32 << 10;
 /// again each time.
 pub(super) const AUTOMATA_BYTES_MAX: usize = 128 << 20;
 
+/// What PCRE2 makes of a pattern, roughly.
+const PERL_BYTES_USUAL: usize = 4 << 10;
+
+const UNREADABLE: &str = "the pattern cannot be read any more";
+
 /// A compiled pattern.
 #[derive(Debug)]
 pub(super) struct Matcher {
     source: Source,
     groups: u32,
     test: Test,
+    /// Built when it is first needed: a rule's text seldom has groups.
+    finder: OnceLock<Arc<GroupFinder>>,
+}
+
+/// Says where groups match, which an automaton cannot without losing its speed.
+#[derive(Debug)]
+enum GroupFinder {
+    Posix(PikeVM),
+    Perl(Backtracking),
 }
 
 #[derive(Debug)]
@@ -57,12 +71,16 @@ impl Matcher {
                 Some(sequence) => Test::Sequence(sequence),
                 None => Test::Automaton(OnceLock::new()),
             };
-            return Ok((Self { source, groups, test }, Some(node.clone())));
+            return Ok((Self::with(source, groups, test), Some(node.clone())));
         }
         let backtracking = backtracking(&source, node.as_ref())?;
         let groups = backtracking.group_count();
         let test = Test::Backtracking(Box::new(backtracking));
-        Ok((Self { source, groups, test }, node))
+        Ok((Self::with(source, groups, test), node))
+    }
+
+    fn with(source: Source, groups: u32, test: Test) -> Self {
+        Self { source, groups, test, finder: OnceLock::new() }
     }
 
     /// How many groups the pattern has.
@@ -102,25 +120,43 @@ impl Matcher {
             Test::Automaton(automaton) => automaton,
             Test::Sequence(_) => &fresh,
         };
-        let Some(node) = self.tree() else { return Err(GONE.to_owned()) };
-        match self.source.flags {
-            Flags::Posix(_) => {
+        match &*self.finder(used)? {
+            GroupFinder::Posix(machine) => {
                 let automaton = self.automaton(automaton, used)?;
                 let found = automaton.find(Input::new(text)).ok_or(GONE)?;
-                longest(&node, text, found.start())
+                Ok(longest(machine, text, found.start()))
             }
-            Flags::Perl(flags) if node.has_doubtful_groups() => {
-                let backtracking = Backtracking::new(&self.source.text, flags)?;
-                backtracking.groups(text)?.ok_or_else(|| GONE.to_owned())
-            }
-            Flags::Perl(_) => {
-                let automaton = self.automaton(automaton, used)?;
-                let mut places = automaton.create_captures();
-                automaton.captures(Input::new(text), &mut places);
-                let group = |group| places.get_group(group).map(|span| (span.start, span.end));
-                Ok((0..places.group_len()).map(group).collect())
-            }
+            GroupFinder::Perl(backtracking) => match backtracking.groups(text) {
+                Ok(groups) => groups.ok_or_else(|| GONE.to_owned()),
+                // The automaton has its own opinion only of what is in a group that is repeated without
+                // anything in it, and it always comes to an end.
+                Err(_) => {
+                    let automaton = self.automaton(automaton, used)?;
+                    let mut places = automaton.create_captures();
+                    automaton.captures(Input::new(text), &mut places);
+                    let group = |group| places.get_group(group).map(|span| (span.start, span.end));
+                    Ok((0..places.group_len()).map(group).collect())
+                }
+            },
         }
+    }
+
+    fn finder(&self, used: &AtomicUsize) -> Result<Arc<GroupFinder>, String> {
+        if let Some(finder) = self.finder.get() {
+            return Ok(finder.clone());
+        }
+        let (finder, size) = match self.source.flags {
+            Flags::Posix(_) => {
+                let node = self.tree().ok_or(UNREADABLE)?;
+                let machine = machine(&node)?;
+                let size = machine.get_nfa().memory_usage();
+                (GroupFinder::Posix(machine), size)
+            }
+            Flags::Perl(flags) => {
+                (GroupFinder::Perl(Backtracking::new(&self.source.text, flags)?), PERL_BYTES_USUAL)
+            }
+        };
+        Ok(keep(&self.finder, finder, size, used))
     }
 
     fn automaton(
@@ -131,7 +167,7 @@ impl Matcher {
         if let Some(automaton) = kept.get() {
             return Ok(automaton.clone());
         }
-        let node = self.tree().ok_or("the pattern cannot be read any more")?;
+        let node = self.tree().ok_or(UNREADABLE)?;
         let automaton = meta::Builder::new()
             .configure(
                 meta::Config::new()
@@ -141,13 +177,8 @@ impl Matcher {
             )
             .build_from_hir(&node.to_hir())
             .map_err(|why| why.to_string())?;
-        let automaton = Arc::new(automaton);
         let size = automaton.memory_usage() + STATES_BYTES_USUAL;
-        if used.fetch_add(size, Ordering::Relaxed) + size <= AUTOMATA_BYTES_MAX {
-            return Ok(kept.get_or_init(|| automaton).clone());
-        }
-        used.fetch_sub(size, Ordering::Relaxed);
-        Ok(automaton)
+        Ok(keep(kept, automaton, size, used))
     }
 
     fn tree(&self) -> Option<Node> {
@@ -178,22 +209,35 @@ fn backtracking(source: &Source, node: Option<&Node>) -> Result<Backtracking, St
     }
 }
 
-/// Where the groups of a POSIX pattern match: of all matches that begin at `start` the longest counts,
-/// and of the ways to get there the one that prefers the first alternative and the most repetitions, as
-/// the GNU C library does (POSIX would have it prefer the longest groups).
-fn longest(node: &Node, text: &[u8], start: usize) -> Result<Groups, String> {
+/// Keeps what was built, as long as there is room for it.
+fn keep<T>(kept: &OnceLock<Arc<T>>, built: T, size: usize, used: &AtomicUsize) -> Arc<T> {
+    let built = Arc::new(built);
+    if used.fetch_add(size, Ordering::Relaxed) + size <= AUTOMATA_BYTES_MAX {
+        return kept.get_or_init(|| built).clone();
+    }
+    used.fetch_sub(size, Ordering::Relaxed);
+    built
+}
+
+/// Finds the groups of a POSIX pattern: of all matches that begin at one place the longest counts, and of
+/// the ways to get there the one that prefers the first alternative and the most repetitions, as the GNU
+/// C library does (POSIX would have it prefer the longest groups).
+fn machine(node: &Node) -> Result<PikeVM, String> {
     let nfa = NFA::compiler()
         .configure(NFA::config().utf8(false).nfa_size_limit(Some(NFA_BYTES_MAX)))
         .build_from_hir(&node.to_hir())
         .map_err(|why| why.to_string())?;
-    let machine = PikeVM::builder()
+    PikeVM::builder()
         .configure(PikeVM::config().match_kind(MatchKind::All))
         .build_from_nfa(nfa)
-        .map_err(|why| why.to_string())?;
+        .map_err(|why| why.to_string())
+}
+
+fn longest(machine: &PikeVM, text: &[u8], start: usize) -> Groups {
     let mut cache = machine.create_cache();
     let mut slots: Vec<Option<NonMaxUsize>> = vec![None; machine.get_nfa().group_info().slot_len()];
     let input = Input::new(text).span(start..text.len()).anchored(Anchored::Yes);
     machine.search_slots(&mut cache, &input, &mut slots);
     let group = |ends: &[Option<NonMaxUsize>]| Some((ends[0]?.get(), ends[1]?.get()));
-    Ok(slots.chunks_exact(2).map(group).collect())
+    slots.chunks_exact(2).map(group).collect()
 }

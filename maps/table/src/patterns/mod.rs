@@ -90,18 +90,31 @@ fn add(builder: &mut Builder, statement: &Statement, line: u32) -> Result<(), St
     }
 }
 
+impl Patterns {
+    /// `compose` makes text of a rule's text with what groups matched in it.
+    fn find(&self, line: &[u8], compose: impl FnOnce(Vec<u8>) -> Answer) -> Response {
+        match self.engine.find(line) {
+            Ok(None) => Answer::NotFound,
+            Ok(Some(Found::Text(text))) => Answer::Found(text.clone()),
+            Ok(Some(Found::Composed(text))) => compose(text),
+            Err(failure) => self.failed(failure),
+        }
+        .into()
+    }
+}
+
 impl Lookup for Patterns {
     fn lookup(&self, key: &str) -> Response {
-        let answer = match self.engine.find(key.as_bytes()) {
-            Ok(None) => Answer::NotFound,
-            Ok(Some(Found::Text(text))) => Answer::Found(text.into()),
-            Ok(Some(Found::Composed(text))) => match Value::from_utf8(text.into()) {
-                Some(text) => Answer::Found(text),
-                None => Trouble::answer(self.table.clone(), "the answer is not UTF-8"),
-            },
-            Err(failure) => self.failed(failure),
-        };
-        answer.into()
+        self.find(key.as_bytes(), |text| match Value::from_utf8(text.into()) {
+            Some(text) => Answer::Found(text),
+            // A group can cut a character in two.
+            None => Trouble::answer(self.table.clone(), "the answer is not UTF-8"),
+        })
+    }
+
+    /// What is no text in the line is none in the answer.
+    fn lookup_line(&self, line: &[u8]) -> Response {
+        self.find(line, |text| Answer::Found(String::from_utf8_lossy(&text).into_owned().into()))
     }
 
     fn whole_keys_only(&self) -> bool {

@@ -1,5 +1,7 @@
 //! The text a rule answers with, and the groups in it: `REJECT $1`, `${2}`, `$(3)`, `$$`.
 
+use crate::Value;
+
 /// A number that no pattern has so many groups for.
 const GROUP_MAX: u32 = 65535;
 
@@ -7,7 +9,7 @@ const GROUP_MAX: u32 = 65535;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Replacement {
     /// No group in it.
-    Text(Box<str>),
+    Text(Value),
     Parts(Box<[Part]>),
 }
 
@@ -104,7 +106,7 @@ mod tests {
     fn groups(text: &str) -> Vec<Part> {
         match Replacement::parse(text) {
             Ok(Replacement::Parts(parts)) => parts.into(),
-            Ok(Replacement::Text(text)) => vec![Part::Text(text)],
+            Ok(Replacement::Text(text)) => vec![Part::Text((*text).into())],
             Err(why) => panic!("{text}: {why}"),
         }
     }

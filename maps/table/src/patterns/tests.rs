@@ -359,3 +359,22 @@ fn a_file_that_is_no_text_or_nests_too_deep_is_refused_with_its_line() {
         assert_eq!(&*missing.trouble().unwrap().cause, "open /none: entity not found");
     }
 }
+
+#[test]
+fn lines_of_a_message_need_not_be_text() {
+    for kind in ["regexp", "pcre"] {
+        let table = open(kind, "/^Subject: caf. (.)/ REJECT $1\n/^X-(.)(.)/ <$2$1>\n");
+        let line = |line: &[u8]| {
+            let answer = block_on(table.lookup_line(line).answer()).found();
+            answer.unwrap().map(|value| value.to_string())
+        };
+        assert_eq!(line(b"Subject: caf\xe9 x").as_deref(), Some("REJECT x"));
+        assert_eq!(line(b"Subject: caf\xe9 \xe9").as_deref(), Some("REJECT \u{fffd}"));
+        assert_eq!(line(b"Subject:\xff"), None);
+        assert!(matches!(block_on(table.lookup("X-\u{e9}").answer()), Answer::Unavailable(_)));
+        let union = format!("unionmap:{{proxy:{kind}:/p, pipemap:{{{kind}:/p}}}}");
+        let files = Memory::default().with("/p", "/\\W$/ found\n");
+        let answer = block_on(Table::open(&union, &files).lookup_line(b"a\xff").answer());
+        assert_eq!(answer, Answer::Found("found,found".into()));
+    }
+}

@@ -161,51 +161,6 @@ impl Node {
         }
     }
 
-    /// True where an automaton and PCRE2 might differ in what a group matches, though not in whether the
-    /// pattern does: whether a last line feed is in a group that ends with `$`, and whether a group that
-    /// is repeated is empty in the end.
-    pub(super) fn has_doubtful_groups(&self) -> bool {
-        match self {
-            Self::Concat(nodes) | Self::Either(nodes) => {
-                nodes.iter().any(Self::has_doubtful_groups)
-            }
-            Self::Repeat { node, .. } => {
-                node.has_doubtful_groups() || (node.has_group() && node.may_be_empty())
-            }
-            Self::Group { node, .. } => node.has_line_end() || node.has_doubtful_groups(),
-            _ => false,
-        }
-    }
-
-    fn has_group(&self) -> bool {
-        match self {
-            Self::Concat(nodes) | Self::Either(nodes) => nodes.iter().any(Self::has_group),
-            Self::Repeat { node, .. } => node.has_group(),
-            Self::Group { .. } => true,
-            _ => false,
-        }
-    }
-
-    fn has_line_end(&self) -> bool {
-        match self {
-            Self::Look(look) => *look == Look::LastLineEnd,
-            Self::Concat(nodes) | Self::Either(nodes) => nodes.iter().any(Self::has_line_end),
-            Self::Repeat { node, .. } | Self::Group { node, .. } => node.has_line_end(),
-            _ => false,
-        }
-    }
-
-    fn may_be_empty(&self) -> bool {
-        match self {
-            Self::Bytes(_) => false,
-            Self::Concat(nodes) => nodes.iter().all(Self::may_be_empty),
-            Self::Either(nodes) => nodes.iter().any(Self::may_be_empty),
-            Self::Repeat { node, min, .. } => *min == 0 || node.may_be_empty(),
-            Self::Group { node, .. } => node.may_be_empty(),
-            _ => true,
-        }
-    }
-
     fn positions(&self) -> u64 {
         match self {
             Self::Concat(nodes) | Self::Either(nodes) => {
