@@ -273,7 +273,13 @@ impl Session {
             Question::Recipient | Question::Verify => match self.dialogue.recipient() {
                 // Boxed: the keys of an address are made in here, and a session that waits for its
                 // client's next command is not to carry their room about.
-                Some(recipient) => Box::pin(judge::recipient(&recipient.address, settings)).await,
+                Some(recipient) => {
+                    let judging = Box::pin(judge::recipient(&recipient.address, settings));
+                    judging.await.unwrap_or_else(|trouble| {
+                        self.log_warning(&trouble.to_string());
+                        Verdict::Unavailable
+                    })
+                }
                 None => Verdict::Unavailable,
             },
         }

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use table::{Answer, Value};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::hosts::{Host, Hosts};
 use crate::template::{Needs, Parts, Template};
@@ -138,6 +139,8 @@ pub(crate) struct Desk<B: Backend> {
     needs: Needs,
     hosts: Mutex<Hosts>,
     idle: Mutex<Vec<Idle<B::Connection>>>,
+    /// Whether somebody looks after the idle ones.
+    is_swept: AtomicBool,
     permits: Semaphore,
 }
 
@@ -187,7 +190,9 @@ impl<B: Backend> Ask for Desk<B> {
         key: Arc<str>,
     ) -> Pin<Box<dyn Future<Output = Result<Option<Value>, String>> + Send>> {
         Box::pin(async move {
-            let result = self.values(&key).await.and_then(|values| self.value(&key, values));
+            let values = self.values(&key).await;
+            self.sweep();
+            let result = values.and_then(|values| self.value(&key, values));
             if let Ok(Some(_)) = result {
                 return result;
             }
@@ -233,6 +238,7 @@ impl<B: Backend> Desk<B> {
             needs,
             hosts: Mutex::new(hosts),
             idle: Mutex::default(),
+            is_swept: AtomicBool::new(false),
             permits: Semaphore::new(bounds.connections_max),
         }
     }
@@ -381,6 +387,26 @@ impl<B: Backend> Desk<B> {
                 && self.backend.is_fresh(&idle.connection)
         });
         idle.pop()
+    }
+
+    /// Closes connections that nobody needs any more: a server has only so many.
+    fn sweep(self: &Arc<Self>) {
+        if lock(&self.idle).is_empty() || self.is_swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (desk, interval) = (Arc::downgrade(self), self.bounds.idle_interval);
+        tokio::spawn(async move {
+            loop {
+                sleep(interval).await;
+                let Some(desk) = desk.upgrade() else { return };
+                let mut idle = lock(&desk.idle);
+                idle.retain(|idle| idle.since.elapsed() < interval);
+                if idle.is_empty() {
+                    desk.is_swept.store(false, Ordering::Relaxed);
+                    return;
+                }
+            }
+        });
     }
 
     fn keep(&self, host: usize, connection: B::Connection) {

@@ -255,7 +255,7 @@ fn gone() -> Fault {
 
 fn fault(error: mysql_async::Error) -> Fault {
     match error {
-        // 1040, 1053, 1077, 1927: too many connections, shutting down, killed.
+        // The server is shutting down, or somebody has killed the connection.
         mysql_async::Error::Server(error) if matches!(error.code, 1053 | 1077 | 1927) => {
             Fault::lost(format_args!("{} ({})", error.message, error.code))
         }

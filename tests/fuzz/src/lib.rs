@@ -22,6 +22,8 @@ mod parameters;
 mod patterns;
 mod queue_record;
 mod session;
+mod table_answers;
+mod table_cf;
 
 targets! {
     config: 4_000,
@@ -32,6 +34,8 @@ targets! {
     patterns: 2_000,
     queue_record: 100_000,
     session: 40_000,
+    table_answers: 100_000,
+    table_cf: 5_000,
 }
 
 /// What takes bytes from outside.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::answers;
-use crate::faults::{self, SHORT};
+use crate::faults::{self, HURRIED, PATIENT};
 use crate::server::{Server, place, prepare};
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
 
@@ -100,7 +100,7 @@ pub(crate) fn server() -> Server {
 fn cf(host: &str, password: &str, more: &str) -> String {
     format!(
         "server_host = {host}\nbind_dn = {ADMIN}\nbind_pw = {password}\nversion = 3\n\
-         search_base = {BASE}\n{SHORT}{more}\n"
+         search_base = {BASE}\n{PATIENT}{more}\n"
     )
 }
 
@@ -183,7 +183,10 @@ fn entries_lead_to_others_by_name_and_by_url_and_not_for_ever() {
 fn faults_of_the_server_and_on_the_way_to_it() {
     let mut server = server();
     faults::all(&mut server, table, |_| {});
-    faults::hanging(&server, table);
+    faults::hanging(&server, |port| {
+        let more = format!("{QUERY}\n{HURRIED}");
+        Trial::new("ldap", &cf(&format!("127.0.0.1:{port}"), PASSWORD, &more))
+    });
     faults::wrong_password(&server, |port, password| {
         Trial::new("ldap", &cf(&format!("127.0.0.1:{port}"), password, QUERY))
     });

@@ -6,7 +6,7 @@ use std::path::Path;
 use tests::wait;
 
 use crate::answers;
-use crate::faults::{self, SHORT};
+use crate::faults::{self, HURRIED, PATIENT};
 use crate::relay::Relay;
 use crate::server::{Server, place, prepare};
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
@@ -91,7 +91,7 @@ pub(crate) fn server() -> Server {
 }
 
 pub(crate) fn cf(host: &str, password: &str, more: &str) -> String {
-    format!("user = mail\npassword = {password}\ndbname = mail\nhosts = {host}\n{SHORT}{more}\n")
+    format!("user = mail\npassword = {password}\ndbname = mail\nhosts = {host}\n{PATIENT}{more}\n")
 }
 
 pub(crate) const QUERY: &str = "query = SELECT home FROM users WHERE address = '%s';";
@@ -152,7 +152,10 @@ fn a_key_is_a_value_whatever_the_server_takes_for_quotes() {
 fn faults_of_the_server_and_on_the_way_to_it() {
     let mut server = server();
     faults::all(&mut server, table, filled);
-    faults::hanging(&server, table);
+    faults::hanging(&server, |port| {
+        let more = format!("{QUERY}\n{HURRIED}");
+        Trial::new("mysql", &cf(&format!("127.0.0.1:{port}"), PASSWORD, &more))
+    });
     faults::wrong_password(&server, |port, password| {
         Trial::new("mysql", &cf(&format!("127.0.0.1:{port}"), password, QUERY))
     });

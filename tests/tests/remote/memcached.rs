@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use crate::faults::{self, SHORT};
+use crate::faults::{self, HURRIED, PATIENT};
 use crate::server::{Server, place};
 use crate::trial::{KEY, NO_KEY, Trial, VALUE};
 
@@ -27,7 +27,7 @@ fn fill(server: &Server) {
 }
 
 fn table(port: u16) -> Trial {
-    Trial::new("memcache", &format!("memcache = inet:127.0.0.1:{port}\n{SHORT}"))
+    Trial::new("memcache", &format!("memcache = inet:127.0.0.1:{port}\n{PATIENT}"))
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn answers_as_postfix_does() {
     let mut server = server();
     server.start();
     fill(&server);
-    let host = format!("memcache = unix:{}\n{SHORT}", server.socket().display());
+    let host = format!("memcache = unix:{}\n{PATIENT}", server.socket().display());
     let open = |more: &str| Trial::new("memcache", &format!("{host}{more}\n"));
     open("").assert_works();
     assert_eq!(open("").found("USER@EXAMPLE.COM"), VALUE);
@@ -58,6 +58,8 @@ fn answers_as_postfix_does() {
 fn faults_of_the_server_and_on_the_way_to_it() {
     let mut server = server();
     faults::all(&mut server, table, fill);
-    faults::hanging(&server, table);
+    faults::hanging(&server, |port| {
+        Trial::new("memcache", &format!("memcache = inet:127.0.0.1:{port}\n{PATIENT}{HURRIED}"))
+    });
     faults::few_connections(&server, table);
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use tests::wait;
 
 use crate::answers;
-use crate::faults::{self, SHORT};
+use crate::faults::{self, HURRIED, PATIENT};
 use crate::relay::Relay;
 use crate::server::{Server, as_user, place, prepare, program};
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
@@ -84,7 +84,7 @@ fn fill(data: &str) {
 
 pub(crate) fn cf(host: &str, password: &str, more: &str) -> String {
     format!(
-        "user = mail\npassword = {password}\ndbname = postgres\nhosts = {host}\n{SHORT}{more}\n"
+        "user = mail\npassword = {password}\ndbname = postgres\nhosts = {host}\n{PATIENT}{more}\n"
     )
 }
 
@@ -111,8 +111,8 @@ fn answers_as_postfix_does() {
 
     let relay = Relay::to(server.socket());
     let uri = format!("postgresql://mail:{PASSWORD}@127.0.0.1:{}/postgres", relay.port());
-    Trial::new("pgsql", &format!("hosts = {uri}\n{SHORT}{QUERY}\n")).assert_works();
-    let trial = Trial::new("pgsql", &format!("hosts = {uri}x\n{SHORT}{QUERY}\n"));
+    Trial::new("pgsql", &format!("hosts = {uri}\n{PATIENT}{QUERY}\n")).assert_works();
+    let trial = Trial::new("pgsql", &format!("hosts = {uri}x\n{PATIENT}{QUERY}\n"));
     let cause = trial.assert_unavailable("no such database");
     assert!(cause.contains("postgresql://127.0.0.1"), "{cause}");
 }
@@ -128,7 +128,10 @@ pub(crate) fn ready(server: &Server) {
 fn faults_of_the_server_and_on_the_way_to_it() {
     let mut server = server();
     faults::all(&mut server, table, ready);
-    faults::hanging(&server, table);
+    faults::hanging(&server, |port| {
+        let more = format!("{QUERY}\n{HURRIED}");
+        Trial::new("pgsql", &cf(&format!("127.0.0.1:{port}"), PASSWORD, &more))
+    });
     faults::wrong_password(&server, |port, password| {
         Trial::new("pgsql", &cf(&format!("127.0.0.1:{port}"), password, QUERY))
     });

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use crate::answers;
-use crate::faults::{self, SHORT};
+use crate::faults::{self, HURRIED, PATIENT};
 use crate::server::{Server, place};
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
 
@@ -57,7 +57,7 @@ pub(crate) fn fill(server: &Server) {
 }
 
 fn cf(host: &str, password: &str, more: &str) -> String {
-    format!("hosts = {host}\npassword = {password}\n{SHORT}{more}\n")
+    format!("hosts = {host}\npassword = {password}\n{PATIENT}{more}\n")
 }
 
 fn table(port: u16) -> Trial {
@@ -89,7 +89,9 @@ fn answers_by_key_and_by_field() {
 fn faults_of_the_server_and_on_the_way_to_it() {
     let mut server = server();
     faults::all(&mut server, table, fill);
-    faults::hanging(&server, table);
+    faults::hanging(&server, |port| {
+        Trial::new("redis", &cf(&format!("127.0.0.1:{port}"), PASSWORD, HURRIED))
+    });
     faults::wrong_password(&server, |port, password| {
         Trial::new("redis", &cf(&format!("127.0.0.1:{port}"), password, ""))
     });

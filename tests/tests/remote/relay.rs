@@ -21,7 +21,7 @@ pub(crate) enum Mode {
     Hang,
     /// Their first half arrives, then the connection ends.
     Cut,
-    /// Something else arrives.
+    /// Something else arrives, then the connection ends.
     Garbage,
     /// The connection ends at once.
     Close,
@@ -146,7 +146,10 @@ impl State {
                     return Ok(());
                 }
                 // No protocol has this: too long for a length, no code, no status, an odd tag.
-                Mode::Garbage => client.write_all(&[0xff; 64])?,
+                Mode::Garbage => {
+                    client.write_all(&[0xff; 64])?;
+                    return Ok(());
+                }
                 Mode::Close => return Ok(()),
             }
         }

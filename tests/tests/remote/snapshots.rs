@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tests::wait;
 
-use crate::faults::SHORT;
+use crate::faults::PATIENT;
 use crate::relay::{Mode, Relay};
 use crate::server::Server;
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
@@ -69,7 +69,7 @@ fn a_snapshot_stands_in_for_sqlite_and_an_empty_listing_never_replaces_one() {
     let file = place.path().join("users");
     let database = sqlite::database(&path);
     let cf = format!(
-        "dbpath = {}\n{SHORT}{}\n{LISTING}\nsnapshot_file = {}\n",
+        "dbpath = {}\n{PATIENT}{}\n{LISTING}\nsnapshot_file = {}\n",
         path.display(),
         sqlite::QUERY,
         file.display()

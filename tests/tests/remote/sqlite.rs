@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tests::wait;
 
 use crate::answers;
-use crate::faults::SHORT;
+use crate::faults::{HURRIED, PATIENT};
 use crate::trial::{KEY, Trial, VALUE};
 
 pub(crate) const QUERY: &str = "query = SELECT home FROM users WHERE address = '%s'";
@@ -30,7 +30,7 @@ pub(crate) fn database(path: &Path) -> Connection {
 }
 
 fn open(path: &Path, more: &str) -> Trial {
-    Trial::new("sqlite", &format!("dbpath = {}\n{SHORT}{more}\n", path.display()))
+    Trial::new("sqlite", &format!("dbpath = {}\n{PATIENT}{more}\n", path.display()))
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -94,8 +94,8 @@ fn a_query_that_does_not_end_is_ended() {
     let (_place, path) = place();
     drop(database(&path));
     let forever = "query = WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) \
-                   SELECT count(*) FROM n WHERE x <> '%s'\nconnection_limit = 1";
-    let trial = open(&path, forever);
+                   SELECT count(*) FROM n WHERE x <> '%s'\nconnection_limit = 1\n";
+    let trial = open(&path, &format!("{forever}{HURRIED}"));
     for _ in 0..2 {
         let cause = trial.assert_unavailable_within(std::time::Duration::from_secs(3), "forever");
         assert!(cause.contains("no answer within"), "{cause}");

@@ -3,7 +3,7 @@
 
 use tests::{Setup, wait};
 
-use crate::faults::SHORT;
+use crate::faults::PATIENT;
 use crate::server::Server;
 use crate::trial::{KEY, PASSWORD, VALUE};
 use crate::{mariadb, postgres, sqlite};
@@ -47,6 +47,7 @@ fn mail_waits_for(mut database: Server, kind: &str, cf: &str, ready: impl Fn(&Se
     };
     program.session().play(&refused(KEY));
     program.session().play(&refused("nobody@example.com"));
+    program.wait_for_log(&["smtpd[", &format!("warning: table {kind}:"), "users.cf"]);
 
     database.start();
     ready(&database);
@@ -85,7 +86,7 @@ fn a_sqlite_file_is_read_by_every_process_and_may_be_replaced() {
     let setup = Setup::new();
     let path = setup.place().join("mail.db");
     drop(sqlite::database(&path));
-    let cf = format!("dbpath = {}\n{SHORT}{}\n", path.display(), sqlite::QUERY);
+    let cf = format!("dbpath = {}\n{PATIENT}{}\n", path.display(), sqlite::QUERY);
     let program = setup
         .file("users.cf", &cf)
         .main_cf(
