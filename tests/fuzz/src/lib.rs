@@ -14,6 +14,7 @@ mod bounded;
 #[cfg(test)]
 mod mutation;
 
+mod aliases;
 mod config;
 mod content;
 mod headers;
@@ -22,10 +23,12 @@ mod parameters;
 mod patterns;
 mod queue_record;
 mod session;
+mod table_source;
 mod table_answers;
 mod table_cf;
 
 targets! {
+    aliases: 4_000,
     config: 4_000,
     content: 40_000,
     headers: 50_000,
@@ -34,6 +37,7 @@ targets! {
     patterns: 2_000,
     queue_record: 100_000,
     session: 40_000,
+    table_source: 30_000,
     table_answers: 100_000,
     table_cf: 5_000,
 }
