@@ -56,7 +56,7 @@ pub(crate) fn fill(server: &Server) {
     }
 }
 
-fn cf(host: &str, password: &str, more: &str) -> String {
+pub(crate) fn cf(host: &str, password: &str, more: &str) -> String {
     format!("hosts = {host}\npassword = {password}\n{PATIENT}{more}\n")
 }
 

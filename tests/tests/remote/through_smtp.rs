@@ -6,17 +6,26 @@ use tests::{Setup, wait};
 use crate::faults::PATIENT;
 use crate::server::Server;
 use crate::trial::{KEY, PASSWORD, VALUE};
-use crate::{mariadb, postgres, sqlite};
+use crate::{mariadb, postgres, redis, sqlite};
 
-/// Runs the dialogue of a database that is there, away and there again.
-fn mail_waits_for(mut database: Server, kind: &str, cf: &str, ready: impl Fn(&Server)) {
+/// Which domains there are, in any SQL.
+const DOMAINS: &str = "query = SELECT home FROM users WHERE address LIKE '%%@%s'";
+
+/// Runs the dialogue of a database that is there, away and there again. `cf` is the configuration file
+/// of its tables, with a query.
+fn mail_waits_for(
+    mut database: Server,
+    kind: &str,
+    cf: impl Fn(&str) -> String,
+    ready: impl Fn(&Server),
+) {
     database.start();
     ready(&database);
-    let setup = Setup::new().file("users.cf", cf);
+    let setup = Setup::new().file("users.cf", &cf(mariadb::QUERY)).file("domains.cf", &cf(DOMAINS));
     let program = setup
         .main_cf(&format!(
-            "virtual_mailbox_domains = example.com
-             virtual_mailbox_maps = {kind}:PLACE/users.cf
+            "virtual_mailbox_domains = {kind}:PLACE/domains.cf
+             virtual_mailbox_maps = proxy:{kind}:PLACE/users.cf
              virtual_uid_maps = static:65534
              virtual_gid_maps = static:65534
              minimal_backoff_time = 1s
@@ -30,6 +39,8 @@ fn mail_waits_for(mut database: Server, kind: &str, cf: &str, ready: impl Fn(&Se
          S: 250 *
          C: RCPT TO:<nobody@example.com>
          S: 550 5.1.1 <nobody@example.com>: *
+         C: RCPT TO:<user@else.example>
+         S: 554 5.7.1 <user@else.example>: Relay access denied
          C: RCPT TO:<user@example.com>
          S: 250 *",
     );
@@ -47,7 +58,8 @@ fn mail_waits_for(mut database: Server, kind: &str, cf: &str, ready: impl Fn(&Se
     };
     program.session().play(&refused(KEY));
     program.session().play(&refused("nobody@example.com"));
-    program.wait_for_log(&["smtpd[", &format!("warning: table {kind}:"), "users.cf"]);
+    program.session().play(&refused("user@else.example"));
+    program.wait_for_log(&["smtpd[", &format!("warning: table {kind}:"), "domains.cf: "]);
 
     database.start();
     ready(&database);
@@ -69,16 +81,20 @@ fn mail_waits_for(mut database: Server, kind: &str, cf: &str, ready: impl Fn(&Se
 fn mail_waits_for_a_mariadb_on_a_local_socket() {
     let database = mariadb::server();
     let host = format!("unix:{}", database.socket().display());
-    let cf = mariadb::cf(&host, PASSWORD, mariadb::QUERY);
-    mail_waits_for(database, "mysql", &cf, mariadb::filled);
+    mail_waits_for(database, "mysql", |query| mariadb::cf(&host, PASSWORD, query), mariadb::filled);
 }
 
 #[test]
 fn mail_waits_for_a_postgres_on_a_port() {
     let database = postgres::server();
     let relay = crate::relay::Relay::to(database.socket());
-    let cf = postgres::cf(&format!("localhost:{}", relay.port()), PASSWORD, postgres::QUERY);
-    mail_waits_for(database, "pgsql", &cf, postgres::ready);
+    let host = format!("localhost:{}", relay.port());
+    mail_waits_for(
+        database,
+        "pgsql",
+        |query| postgres::cf(&host, PASSWORD, query),
+        postgres::ready,
+    );
 }
 
 #[test]
@@ -108,4 +124,38 @@ fn a_sqlite_file_is_read_by_every_process_and_may_be_replaced() {
     std::fs::rename(&new, &path).expect("a new file in its place");
     program.accept(&["new@example.com"], "Subject: after\r\n\r\n");
     program.maildir_at("example.com", "user").wait_for(2);
+}
+
+#[test]
+fn a_configuration_file_that_was_put_right_is_in_use_without_a_restart() {
+    let mut database = redis::server();
+    database.start();
+    redis::fill(&database);
+    let host = format!("unix:{}", database.socket().display());
+    let program = Setup::new()
+        .file("users.cf", &redis::cf(&host, "wrong", ""))
+        .main_cf(
+            "virtual_mailbox_domains = example.com
+             virtual_mailbox_maps = redis:PLACE/users.cf
+             virtual_uid_maps = static:65534
+             virtual_gid_maps = static:65534
+             smtpd_error_sleep_time = 0",
+        )
+        .start();
+    let mut session = program.session();
+    session.play(
+        "C: MAIL FROM:<sender@client.example>
+         S: 250 *
+         C: RCPT TO:<user@example.com>
+         S: 451 4.3.0 <user@example.com>: Temporary lookup failure",
+    );
+    program.wait_for_log(&["warning: table redis:", "users.cf: unix:", "WRONGPASS"]);
+
+    let new = program.setup.place().join("users.new");
+    std::fs::write(&new, redis::cf(&host, PASSWORD, "")).expect("a file");
+    std::fs::rename(&new, program.setup.place().join("users.cf")).expect("a new file in its place");
+    wait::until_true("the new file is in use", || {
+        let reply = session.command("RCPT TO:<user@example.com>");
+        reply.is_ok_and(|reply| reply.is_ok())
+    });
 }
