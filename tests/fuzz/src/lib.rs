@@ -23,9 +23,10 @@ mod parameters;
 mod patterns;
 mod queue_record;
 mod session;
-mod table_source;
 mod table_answers;
 mod table_cf;
+mod table_file;
+mod table_source;
 
 targets! {
     aliases: 4_000,
@@ -37,9 +38,10 @@ targets! {
     patterns: 2_000,
     queue_record: 100_000,
     session: 40_000,
-    table_source: 30_000,
     table_answers: 100_000,
     table_cf: 5_000,
+    table_file: 20_000,
+    table_source: 30_000,
 }
 
 /// What takes bytes from outside.

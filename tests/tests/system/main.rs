@@ -10,6 +10,7 @@ mod delivery;
 mod faults;
 mod hostile;
 mod logs;
+mod maps;
 mod patterns;
 mod policy;
 mod postfix;
