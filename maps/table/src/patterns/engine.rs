@@ -188,9 +188,8 @@ impl Search<'_> {
         together.automaton.which_overlapping_matches(&Input::new(self.line), &mut matched);
         let mut candidates: SmallVec<[u32; 32]> = SmallVec::new();
         for (at, &pattern) in together.patterns.iter().enumerate() {
-            let matches = matched.contains(regex_automata::PatternID::must(at));
-            self.known.push((pattern, matches));
-            if matches {
+            if matched.contains(regex_automata::PatternID::must(at)) {
+                self.known.push((pattern, true));
                 candidates.extend_from_slice(&self.engine.rules_of[pattern as usize]);
             }
         }

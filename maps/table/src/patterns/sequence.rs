@@ -7,7 +7,7 @@ use super::tree::{ByteSet, Look, Node};
 /// Runs in their order, anything between them.
 #[derive(Debug)]
 pub(super) struct Sequence {
-    runs: Box<[Box<[ByteSet]>]>,
+    runs: Box<[Run]>,
     /// The first run is where the text begins.
     from_start: bool,
     /// The last run is where it ends.
@@ -20,7 +20,7 @@ impl Sequence {
         let mut builder = Builder { runs: vec![Vec::new()], from_start: false, to_end: false };
         builder.add(node)?;
         let Builder { runs, from_start, to_end } = builder;
-        let runs = runs.into_iter().map(Vec::into_boxed_slice).collect();
+        let runs = runs.into_iter().map(Run::new).collect();
         Some(Self { runs, from_start, to_end })
     }
 
@@ -31,20 +31,21 @@ impl Sequence {
         let mut from = 0;
         for (at, run) in self.runs.iter().enumerate() {
             let rest = &text[from..];
-            if rest.len() < run.len() {
+            let length = run.bytes.len();
+            if rest.len() < length {
                 return false;
             }
             let found = match (at == 0 && self.from_start, at == last && self.to_end) {
-                (true, true) => (rest.len() == run.len() && fits(run, rest)).then_some(0),
-                (true, false) => fits(run, rest).then_some(0),
+                (true, true) => (rest.len() == length && run.fits(rest)).then_some(0),
+                (true, false) => run.fits(rest).then_some(0),
                 (false, true) => {
-                    let start = rest.len() - run.len();
-                    fits(run, &rest[start..]).then_some(start)
+                    let start = rest.len() - length;
+                    run.fits(&rest[start..]).then_some(start)
                 }
-                (false, false) => (0..=rest.len() - run.len()).find(|&at| fits(run, &rest[at..])),
+                (false, false) => run.find(rest),
             };
             match found {
-                Some(at) => from += at + run.len(),
+                Some(at) => from += at + length,
                 None => return false,
             }
         }
@@ -52,8 +53,40 @@ impl Sequence {
     }
 }
 
-fn fits(run: &[ByteSet], text: &[u8]) -> bool {
-    run.iter().zip(text).all(|(set, &b)| set.has(b))
+/// Bytes one after the other.
+#[derive(Debug)]
+struct Run {
+    bytes: Box<[ByteSet]>,
+    /// One of them that is only this or that, and where: the way to look for the run.
+    landmark: Option<(usize, u8, u8)>,
+}
+
+impl Run {
+    fn new(bytes: Vec<ByteSet>) -> Self {
+        let landmark = |(at, set): (usize, &ByteSet)| {
+            let mut bytes = set.iter();
+            let first = bytes.next().filter(|_| set.len() <= 2)?;
+            Some((at, first, bytes.next().unwrap_or(first)))
+        };
+        // Vowels and blanks are everywhere.
+        let common = |&(_, first, _): &(usize, u8, u8)| b" aeinorstAEINORST".contains(&first);
+        let landmark = bytes.iter().enumerate().filter_map(landmark).min_by_key(common);
+        Self { bytes: bytes.into(), landmark }
+    }
+
+    fn fits(&self, text: &[u8]) -> bool {
+        self.bytes.iter().zip(text).all(|(set, &b)| set.has(b))
+    }
+
+    /// The first place where it fits into `text`, which is no shorter.
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        let last = text.len() - self.bytes.len();
+        let Some((offset, one, other)) = self.landmark else {
+            return (0..=last).find(|&at| self.fits(&text[at..]));
+        };
+        memchr::memchr2_iter(one, other, &text[offset..=last + offset])
+            .find(|&at| self.fits(&text[at..]))
+    }
 }
 
 struct Builder {
