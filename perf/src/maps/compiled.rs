@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
 use table::{Answer, Disk, Response, Table};
@@ -60,6 +60,7 @@ pub(super) fn section(options: &Options, interrupt: &Interrupt) -> Result<String
                 let mut row = measure("ringpost", &ringpost, kind, &source, keys, text_bytes)?;
                 row.lookup_ns = Some(lookups(&format!("{kind}:{}", source.display()), keys)?);
                 rows.push(row);
+                remove(kind, &source)?;
             }
             bar.inc(1);
             interrupt.check()?;
@@ -67,6 +68,7 @@ pub(super) fn section(options: &Options, interrupt: &Interrupt) -> Result<String
         for kind in &peers {
             if keys <= options.peer_keys_max {
                 rows.push(measure("Postfix", &postfix, kind, &source, keys, text_bytes)?);
+                remove(kind, &source)?;
             }
             bar.inc(1);
             interrupt.check()?;
@@ -87,8 +89,7 @@ fn measure(
 ) -> Result<Row> {
     let table = format!("{kind}:{}", source.display());
     let build = postmap.build(&table)?;
-    let suffix = if matches!(kind, "hash" | "btree") { "db" } else { kind };
-    let file = source.with_extension(suffix);
+    let file = file(kind, source);
     let length = fs::metadata(&file).map(|metadata| metadata.len());
     let file_bytes = length.doing(|| format!("looking at {}", file.display()))?;
     let few = source.with_extension("few");
@@ -109,14 +110,21 @@ fn measure(
         })?;
         asked_ns[ns] = best / ASKED as f64 * 1e9;
     }
-    // The next one is to find the same room.
-    if who == "Postfix" {
-        let _ = fs::remove_file(&file);
-    }
     let what = format!("{who} {kind}:");
     let (build_seconds, peak_bytes) = (build.seconds, build.peak_bytes);
     let lookup_ns = None;
     Ok(Row { what, keys, build_seconds, peak_bytes, file_bytes, text_bytes, asked_ns, lookup_ns })
+}
+
+/// The file of a table.
+fn file(kind: &str, source: &Path) -> PathBuf {
+    source.with_extension(if matches!(kind, "hash" | "btree") { "db" } else { kind })
+}
+
+/// The next program is to find the same room, and nobody's table.
+fn remove(kind: &str, source: &Path) -> Result<()> {
+    let file = file(kind, source);
+    fs::remove_file(&file).doing(|| format!("removing {}", file.display()))
 }
 
 /// Nanoseconds of a lookup in this process, of keys that are there and of others.

@@ -18,3 +18,4 @@ mod postmap;
 mod slow;
 mod smuggling;
 mod swap;
+mod waiting_lookups;
