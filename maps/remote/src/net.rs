@@ -1,8 +1,12 @@
 //! Connections for the protocols that are spoken here: bytes out, one answer in.
 
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::desk::Fault;
@@ -85,6 +89,68 @@ impl Wire {
                 Parsed::More => {}
             }
         }
+    }
+}
+
+/// A stream that ends when more than an allowance has been read from it: for libraries that read an
+/// answer whole, however long its sender says it is.
+#[derive(Debug)]
+pub(crate) struct Metered<S> {
+    stream: S,
+    left: Allowance,
+}
+
+/// What may still be read, in bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Allowance(Arc<AtomicUsize>);
+
+impl Allowance {
+    /// From now on, so many.
+    pub(crate) fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(stream: S, bytes: usize) -> (Self, Allowance) {
+        let left = Allowance(Arc::new(AtomicUsize::new(bytes)));
+        (Self { stream, left: left.clone() }, left)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let read = buffer.filled().len() - before;
+        let left = self.left.0.load(Ordering::Relaxed);
+        match left.checked_sub(read) {
+            Some(left) => self.left.set(left),
+            None => return Poll::Ready(Err(io::Error::other("the answer is too large"))),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use crate::common;
 use crate::desk::{Backend, Bounds, Desk, Fault, RESULT_BYTES_MAX, Values};
 use crate::hosts::{Host, Hosts};
+use crate::net::{self, Allowance, Duplex, Metered};
 use crate::remote::Plan;
 use crate::snapshot::Terms;
 use crate::source::Source;
@@ -22,6 +23,8 @@ use crate::sql::{Dialect, Query};
 use crate::template::Needs;
 
 const PORT: u16 = 5432;
+/// Bytes of an answer with what the protocol adds to it.
+const ANSWER_BYTES_MAX: usize = 4 * RESULT_BYTES_MAX;
 /// How the server names its socket in the directory that is configured.
 const SOCKET_PREFIX: &str = ".s.PGSQL.";
 
@@ -108,6 +111,16 @@ impl fmt::Debug for Pgsql {
 struct Connection {
     client: Client,
     driver: AbortHandle,
+    /// Where the stream is ours. The library opens those of connection strings.
+    allowance: Option<Allowance>,
+}
+
+impl Connection {
+    fn allow(&self, bytes: usize) {
+        if let Some(allowance) = &self.allowance {
+            allowance.set(bytes);
+        }
+    }
 }
 
 impl Drop for Connection {
@@ -124,12 +137,6 @@ impl Pgsql {
             }
             _ => Config::new(),
         };
-        match host {
-            Host::Inet { name, port } => {
-                config.host(name).port(*port);
-            }
-            Host::Unix(_) | Host::Uri(_) => {}
-        }
         if !matches!(host, Host::Uri(_)) {
             config.dbname(&self.database);
             if !self.user.is_empty() {
@@ -144,24 +151,8 @@ impl Pgsql {
     }
 }
 
-impl Backend for Pgsql {
-    type Connection = Connection;
-
-    async fn connect(&self, host: &Host) -> Result<Connection, Fault> {
-        let config = self.config(host)?;
-        let (client, driver) = match host {
-            Host::Unix(path) => {
-                let socket = UnixStream::connect(socket(path)).await.map_err(Fault::lost)?;
-                let (client, connection) =
-                    config.connect_raw(socket, NoTls).await.map_err(fault)?;
-                (client, tokio::spawn(async { drop(connection.await) }).abort_handle())
-            }
-            Host::Inet { .. } | Host::Uri(_) => {
-                let (client, connection) = config.connect(NoTls).await.map_err(fault)?;
-                (client, tokio::spawn(async { drop(connection.await) }).abort_handle())
-            }
-        };
-        let connection = Connection { client, driver };
+impl Pgsql {
+    async fn prepared(&self, connection: Connection) -> Result<Connection, Fault> {
         // Escaping relies upon the first, see `Dialect::Postgres`.
         let settings = format!(
             "SET standard_conforming_strings = on; SET client_encoding = '{}'",
@@ -170,6 +161,31 @@ impl Backend for Pgsql {
         connection.client.batch_execute(&settings).await.map_err(fault)?;
         Ok(connection)
     }
+}
+
+impl Backend for Pgsql {
+    type Connection = Connection;
+
+    async fn connect(&self, host: &Host) -> Result<Connection, Fault> {
+        let config = self.config(host)?;
+        let stream: Box<dyn Duplex> = match host {
+            Host::Unix(path) => {
+                Box::new(UnixStream::connect(socket(path)).await.map_err(Fault::lost)?)
+            }
+            Host::Inet { name, port } => {
+                Box::new(net::tcp(name, *port).await.map_err(Fault::lost)?)
+            }
+            Host::Uri(_) => {
+                let (client, connection) = config.connect(NoTls).await.map_err(fault)?;
+                let driver = tokio::spawn(async { drop(connection.await) }).abort_handle();
+                return self.prepared(Connection { client, driver, allowance: None }).await;
+            }
+        };
+        let (stream, allowance) = Metered::new(stream, ANSWER_BYTES_MAX);
+        let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(fault)?;
+        let driver = tokio::spawn(async { drop(connection.await) }).abort_handle();
+        self.prepared(Connection { client, driver, allowance: Some(allowance) }).await
+    }
 
     async fn list(
         &self,
@@ -177,6 +193,7 @@ impl Backend for Pgsql {
         query: &str,
         each: &mut (dyn FnMut(Values) -> Result<(), Fault> + Send),
     ) -> Result<(), Fault> {
+        connection.allow(usize::MAX);
         let messages = connection.client.simple_query_raw(query).await.map_err(fault)?;
         let mut messages = pin!(messages);
         while let Some(message) = messages.next().await {
@@ -188,6 +205,7 @@ impl Backend for Pgsql {
     }
 
     async fn ask(&self, connection: &mut Connection, key: &str) -> Result<Values, Fault> {
+        connection.allow(ANSWER_BYTES_MAX);
         let messages =
             connection.client.simple_query(&self.query.fill(key)).await.map_err(fault)?;
         let (mut values, mut bytes, mut sets) = (Values::new(), 0, 0);

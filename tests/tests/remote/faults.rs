@@ -44,6 +44,12 @@ pub(crate) fn all(server: &mut Server, table: impl Fn(u16) -> Trial, fill: impl 
     }
 
     trial.assert_works();
+    relay.set(Mode::Flood);
+    let cause = trial.assert_unavailable("an answer that does not end");
+    assert!(!cause.contains("no answer within"), "it was read to its end: {cause}");
+    relay.set(Mode::Pass);
+
+    trial.assert_works();
     relay.set(Mode::Hang);
     let asking = trial.asking(KEY);
     relay.wait_for_held();

@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     Cut,
     /// Something else arrives, then the connection ends.
     Garbage,
+    /// Something else arrives, and does not end.
+    Flood,
     /// The connection ends at once.
     Close,
 }
@@ -150,6 +152,9 @@ impl State {
                     client.write_all(&[0xff; 64])?;
                     return Ok(());
                 }
+                Mode::Flood => loop {
+                    client.write_all(&[b'A'; 65_536])?;
+                },
                 Mode::Close => return Ok(()),
             }
         }
