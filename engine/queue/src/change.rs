@@ -326,12 +326,12 @@ pub(crate) fn attempt_of(at: Time, status: Status, text: &str) -> Attempt {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::codec::ALIGN;
     use mail::{Address, Body, Client, Protocol};
 
-    fn entry() -> Entry {
+    pub(crate) fn entry() -> Entry {
         let recipient = |text: &str| Recipient::new(Address::parse(text.as_bytes()).unwrap());
         let envelope = Envelope {
             sender: None,

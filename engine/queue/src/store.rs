@@ -266,8 +266,8 @@ impl Store {
             .values()
             .filter(|pending| !ready(pending))
             .map(|pending| pending.first_seq - 1)
-            .min()
-            .unwrap_or(committed_seq)
+            // A message in the same batch as such a change is not here before the batch is durable.
+            .fold(committed_seq, u64::min)
             .max(self.applied_seq);
         let mut ready_ids: Vec<QueueId> =
             self.pending.iter().filter(|(_, pending)| ready(pending)).map(|(id, _)| *id).collect();
@@ -319,4 +319,36 @@ fn finish_flush<F>(
         update.put_meta("last", &last.as_u64().to_le_bytes())?;
     }
     update.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Reason;
+    use crate::change::tests::entry as sample;
+
+    fn entry(id: QueueId, seq: u64) -> Entry {
+        Entry { id, home_seq: seq, last_seq: seq, ..sample() }
+    }
+
+    #[test]
+    fn what_is_not_durable_yet_is_never_counted_as_applied() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = Index::open(directory.path(), 1 << 20).unwrap();
+        let mut store = Store::new(index, 0);
+        let mut space = Space::<()>::new();
+        let old = QueueId::from_u64(0x100);
+        store.insert(entry(old, 1), true);
+        store.flush(1, &mut space, None).unwrap();
+        assert_eq!(store.applied_seq, 1);
+        // The open batch holds a new message as record 2, which the store hears of once it is durable, and
+        // as record 3 a change of the old one.
+        let change = Change::Delete { reason: Reason::Deleted };
+        store.apply(old, 3, &change).unwrap();
+        store.flush(1, &mut space, None).unwrap();
+        assert_eq!(store.applied_seq, 1, "after a crash, record 2 must be read from the log");
+        store.insert(entry(QueueId::from_u64(0x200), 2), true);
+        store.flush(3, &mut space, None).unwrap();
+        assert_eq!(store.applied_seq, 3);
+    }
 }
