@@ -41,8 +41,11 @@ pub(crate) enum Command {
     Agentd,
 }
 
+/// Where everything is kept, when nobody says where.
+const DATA_DIRECTORY: &str = "ringpost-data";
+
 /// Which configuration, and what is said on top of it.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Configuration {
     /// Read DIR/main.cf instead of the built-in settings for trying things out
     #[arg(long, short = 'c', value_name = "DIR", env = "MAIL_CONFIG")]
@@ -51,7 +54,7 @@ pub(crate) struct Configuration {
     #[arg(short = 'o', value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
     /// Where queue, mail and log are kept (without --config)
-    #[arg(long, value_name = "DIR", default_value = "ringpost-data")]
+    #[arg(long, value_name = "DIR", default_value = DATA_DIRECTORY)]
     pub(crate) data: PathBuf,
     /// Also accept mail for DOMAIN (without --config); may be given again
     #[arg(long, value_name = "DOMAIN")]
@@ -59,6 +62,19 @@ pub(crate) struct Configuration {
     /// Listen for SMTP here instead of 127.0.0.1:2525; may be given again
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
+}
+
+impl Configuration {
+    /// What a directory says, or without one the built-in settings.
+    pub(crate) fn of(directory: Option<PathBuf>) -> Self {
+        Self {
+            config: directory,
+            set: Vec::new(),
+            data: DATA_DIRECTORY.into(),
+            domain: Vec::new(),
+            listen: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

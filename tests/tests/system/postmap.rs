@@ -341,6 +341,28 @@ fn what_cannot_be_done_is_refused_the_same() {
 }
 
 #[test]
+fn without_a_configuration_there_are_defaults() {
+    let place = Place::new();
+    place.file("s", "a 1\n");
+    let run = |line: &[&str]| {
+        let mut command = Command::new(place.path("etc").join(line[0]));
+        command.args(&line[1..]).current_dir(place.0.path()).env_remove("MAIL_CONFIG");
+        let output = command.output().expect("an end");
+        assert!(output.status.success() && output.stderr.is_empty(), "{line:?} {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    run(&["postmap", "s"]);
+    assert_eq!(run(&["postmap", "-q", "a", "hash:s"]), "1\n");
+    assert_eq!(
+        run(&["ringpost", "map", "explain", "A", "s"]),
+        "key A\n  hash:s: found \"1\"\nanswer: 1\n"
+    );
+    place.file("aliases", "root: me\n");
+    run(&["newaliases", "-oAaliases"]);
+    assert_eq!(run(&["postalias", "-q", "root", "aliases"]), "me\n");
+}
+
+#[test]
 fn json_has_one_object_a_line() {
     let place = Place::new();
     place.file("s", "a \"1\"\\\n");

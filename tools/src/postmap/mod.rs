@@ -135,8 +135,7 @@ fn carry_out(program: Program, options: &Options, report: &Report) -> Result<boo
 /// main.cf, of which only a few values are needed: a table that another parameter names may be the one
 /// that is broken.
 fn settings(options: &Options) -> Result<config::Settings, String> {
-    let configuration =
-        Configuration { config: options.config.clone(), ..Configuration::default() };
+    let configuration = Configuration::of(options.config.clone());
     Settings::read(&configuration)?.values()
 }
 
