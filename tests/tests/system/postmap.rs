@@ -468,9 +468,12 @@ fn a_file_that_berkeley_db_wrote_is_refused_with_the_command_that_replaces_it() 
     let place = Place::new();
     place.file("s", "a 1\n");
     place.run_program(Path::new("/usr/sbin/postmap"), &["hash:s"], b"");
-    let did = place.run(&["postmap", "-q", "a", "hash:s"], b"");
-    assert_eq!(did.code, Some(1));
-    assert!(did.err.contains("Berkeley DB") && did.err.contains("\"postmap hash:s\""), "{did:?}");
+    for line in [&["postmap", "-q", "a", "hash:s"][..], &["postmap", "-i", "hash:s"]] {
+        let did = place.run(line, b"b 2\n");
+        assert_eq!(did.code, Some(1));
+        assert!(did.err.contains("Berkeley DB"), "{did:?}");
+        assert!(did.err.contains("\"postmap hash:s\" makes it anew"), "{did:?}");
+    }
     place.expect(&["postmap", "hash:s"], b"");
     assert_eq!(place.expect(&["postmap", "-q", "a", "hash:s"], b""), "1\n");
 }

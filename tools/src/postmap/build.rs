@@ -109,7 +109,7 @@ impl Work<'_> {
         if path.exists() {
             // Of an alias table, its mark of being complete is written anew.
             let except = if self.program == Program::Postalias { &[COMPLETE][..] } else { &[] };
-            builder.keep_existing(except).map_err(|why| failed(&why))?;
+            builder.keep_existing(except).map_err(|why| self.unreadable(&why, target))?;
         }
         for Added { key, value, line } in added {
             self.add(&mut builder, key, value, *line, "stdin")?;
@@ -140,7 +140,7 @@ impl Work<'_> {
         let _owner = self.as_owner(&metadata, &target.name)?;
         let mut builder = self.builder(format, target, None);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let deleted = builder.keep_existing(&keys).map_err(|why| failed(&why))?;
+        let deleted = builder.keep_existing(&keys).map_err(|why| self.unreadable(&why, target))?;
         if deleted > 0 {
             builder.finish().map_err(|why| failed(&why))?;
         }
@@ -220,6 +220,12 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A table that cannot be changed because it cannot be read. Its source still can.
+    fn unreadable(&self, why: &FileError, target: &Target) -> String {
+        let (program, spec) = (self.program.name(), target.spec());
+        format!("{}; \"{program} {spec}\" makes it anew", failed(why))
     }
 
     fn as_owner(&self, metadata: &Metadata, name: &str) -> Result<Option<AsOwner>, String> {
