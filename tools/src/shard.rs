@@ -105,9 +105,16 @@ async fn serve(shard: Shard) -> Result<(), String> {
             .map_err(|error| format!("queue {}: {error}", directory.display()))?;
         slices.push((opened.0, directory));
         numbers.push(slice);
+        let log = Rc::clone(&log);
         drivers.push(ring::spawn(async move {
             let _vital = Vital("queue");
-            opened.1.run().await;
+            if let Some(why) = opened.1.run().await {
+                let text = format!(
+                    "queue slice {slice}: {why}; it accepts nothing until the next start, which will \
+                     find what is on the disk"
+                );
+                log("qmgr", 0, Event::Warning { text: &text });
+            }
         }));
     }
     let handles: Vec<Slice<RingDisk>> = slices.iter().map(|(slice, _)| slice.clone()).collect();

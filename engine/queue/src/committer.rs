@@ -5,6 +5,7 @@
 //! the next start finds out from the log what is there.
 
 use std::any::Any;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::entry::{Entry, Stored};
 use crate::error::Refusal;
 use crate::footer::{self, Footer};
 use crate::group::{Decision, Group, decide};
-use crate::segment::{HEAD_BYTES, Head, PAGE};
+use crate::segment::{self, HEAD_BYTES, Head, PAGE};
 use crate::slice::{Core, Fresh, Inner};
 
 /// How soon memory for the head of a segment is asked for again.
@@ -127,7 +128,7 @@ impl<D: Disk> Inner<D> {
         let arena_offset = batch.buf.offset();
         let Batch { buf, messages, effects, last_seq, .. } = batch;
         let (result, buf) = self.disk.write_durably(&file, buf, u64::from(offset)).await;
-        result.map_err(|_| Refusal::Failed)?;
+        self.note_failure(slot, result)?;
         let written = Written { slice: self.options.slice, slot, offset, arena_offset };
         Ok(Durable { buf, written, messages, effects, last_seq })
     }
@@ -288,7 +289,8 @@ impl<D: Disk> Inner<D> {
         let bytes = batch.buf.len() as u64;
         let (result, _) = self.disk.write_durably(file, batch.buf, offset).await;
         self.core.borrow_mut().counters.segment_writes += 1;
-        result.map_err(|_| Refusal::Failed)?;
+        let slot = self.core.borrow().space.current.unwrap_or_default();
+        self.note_failure(slot, result)?;
         Ok(Some(bytes))
     }
 
@@ -311,7 +313,16 @@ impl<D: Disk> Inner<D> {
             }
         }
         self.core.borrow_mut().head_page = Some(buf);
-        result.map_err(|_| Refusal::Failed)
+        self.note_failure(head.slot, result)
+    }
+
+    /// Keeps why a write failed, for the log.
+    fn note_failure(&self, slot: u32, result: io::Result<()>) -> Result<(), Refusal> {
+        result.map_err(|error| {
+            let text = format!("write {}: {error}", segment::name(slot));
+            self.core.borrow_mut().failure.get_or_insert(text);
+            Refusal::Failed
+        })
     }
 
     /// Appends a record about a message that may be gone already.

@@ -474,6 +474,7 @@ impl<D: Disk> Recovery<D> {
             ended: None,
             closed: false,
             disk_full: false,
+            failure: None,
             index_error: None,
             slice_number: self.slice_number,
             open: None,

@@ -64,6 +64,8 @@ pub(crate) struct Core<D: Disk> {
     /// The driver is done.
     pub(crate) closed: bool,
     /// Why the index was not brought up to date, where the last try failed.
+    /// Why the log could not be written to.
+    pub(crate) failure: Option<String>,
     pub(crate) index_error: Option<String>,
     /// Drawn when the slice was made; all its segments carry it.
     pub(crate) slice_number: u64,

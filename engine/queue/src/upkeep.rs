@@ -31,8 +31,9 @@ const COPY_BYTES: u64 = 64 << 20;
 pub struct Driver<D: Disk>(pub(crate) Rc<Inner<D>>);
 
 impl<D: Disk> Driver<D> {
-    /// Ends after [`Slice::close`], when all is written, or after a failure.
-    pub async fn run(self) {
+    /// Ends after [`Slice::close`], when all is written, or after a failure, which it returns: then nothing
+    /// more is accepted, and only the next start can tell what the disk holds.
+    pub async fn run(self) -> Option<String> {
         let inner = &self.0;
         inner.free_dead(SPARES_AT_START).await;
         tokio::join!(
@@ -43,6 +44,7 @@ impl<D: Disk> Driver<D> {
             inner.keep_up(),
             inner.keep_spare(),
         );
+        inner.core.borrow_mut().failure.take()
     }
 }
 

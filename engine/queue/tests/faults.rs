@@ -25,7 +25,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 
 struct Life {
     slice: Slice<SimDisk>,
-    driver: tokio::task::JoinHandle<()>,
+    driver: tokio::task::JoinHandle<Option<String>>,
     report: queue::Report,
 }
 
@@ -95,7 +95,9 @@ fn a_failed_write_is_never_retried_and_the_slice_says_so_while_reads_go_on() {
         assert!(life.slice.load(before).await.is_ok());
         settle().await;
         assert_eq!(disk.state.borrow().trace.len(), written, "nothing more was written");
-        life.crash().await;
+        let why = life.driver.await.unwrap().expect("it says why");
+        assert!(why.starts_with("write segment-0000000"), "{why}");
+        drop(life.slice);
 
         let life = start(&disk.after_kill(), index.path(), 0).await;
         // Whoever was told 451 sends again; what of the failed write reached the disk may be there, too.

@@ -301,6 +301,7 @@ mod as_root {
         });
         assert!(refused.last().starts_with("451 4.3.0 "), "{:?}", refused.lines);
         assert!(is_listed(), "reads go on");
+        server.wait_for_log(&["write segment-", "Read-only file system", "accepts nothing"]);
 
         server.stop();
         disk.repair();
