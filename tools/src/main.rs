@@ -54,16 +54,16 @@ fn main() -> ExitCode {
 
 /// Acts as the command that this program was called as: by its name, or as `ringpost postmap ...`.
 fn by_name() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os();
-    let called = PathBuf::from(arguments.next()?);
-    let mut name = called.file_name()?.to_owned();
-    if name == "ringpost" {
-        name = arguments.next()?;
-    }
-    match name.to_str()? {
-        "postconf" => Some(postconf::run(arguments)),
-        name => postmap::by_name(name, arguments),
-    }
+    let called = |mut arguments: std::env::ArgsOs| {
+        let called = PathBuf::from(arguments.next()?);
+        match called.file_name()?.to_str()? {
+            "postconf" => Some(postconf::run(arguments)),
+            name => postmap::by_name(name, arguments),
+        }
+    };
+    let mut behind = std::env::args_os();
+    behind.next();
+    called(std::env::args_os()).or_else(|| called(behind))
 }
 
 /// A child's end of the control connection is its standard input.

@@ -51,7 +51,7 @@ pub(crate) fn as_user(words: &[&str]) -> Command {
 
 /// Runs something that prepares a server, to its end.
 pub(crate) fn prepare(words: &[&str], place: &Path) {
-    let ran = as_user(words).current_dir(place).stdin(Stdio::null()).output();
+    let ran = as_user(words).current_dir(place).env("TMPDIR", place).stdin(Stdio::null()).output();
     let ran = ran.unwrap_or_else(|error| panic!("{words:?}: {error}"));
     let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
     assert!(ran.status.success(), "{words:?}: {said}");
@@ -101,6 +101,7 @@ impl Server {
         let words: Vec<&str> = self.command.iter().chain(&self.more).map(String::as_str).collect();
         let child = as_user(&words)
             .current_dir(self.place())
+            .env("TMPDIR", self.place())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)

@@ -18,7 +18,11 @@ const SLACK: Duration = Duration::from_secs(2);
 const EMPTY_FOR: Duration = Duration::from_millis(2500);
 
 fn start() -> Server {
-    Setup::new()
+    start_on(Setup::new())
+}
+
+fn start_on(setup: Setup) -> Server {
+    setup
         .file("users", "alice@example.com example.com/alice/\n")
         .file("domains", "example.com\n")
         .main_cf(
@@ -356,11 +360,13 @@ fn hundreds_of_changes_leave_nothing_behind() {
 mod as_root {
     use std::os::unix::fs::PermissionsExt;
 
+    use tests::server::RunAs;
+
     use super::*;
 
     #[test]
     fn a_table_that_only_root_can_read_changes_like_any_other() {
-        let server = start();
+        let server = start_on(Setup::new().run_as(RunAs::Root));
         let table = File::of(&server, "users");
         let mut session = server.session();
         table.replace("");
@@ -376,7 +382,7 @@ mod as_root {
 
     #[test]
     fn agents_and_engines_that_are_started_again_have_the_tables_of_now() {
-        let server = start();
+        let server = start_on(Setup::new().run_as(RunAs::Root));
         let table = File::of(&server, "users");
         table.replace(&users(&["alice", "bob"]));
         let mut session = server.session();
