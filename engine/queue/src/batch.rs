@@ -19,6 +19,7 @@ use crate::codec::{self, ALIGN, HEADER_BYTES, Kind, record_bytes};
 use crate::disk::{Buf, Disk};
 use crate::entry::{Entry, HAS_DELIVERED_TO, HELD, Stored};
 use crate::error::Refusal;
+use crate::options::Options;
 use crate::reading::Reading;
 use crate::segment::PAGE;
 
@@ -117,6 +118,7 @@ pub struct Sink<'a, D: Disk> {
     pub(crate) flags: u8,
     pub(crate) refusal: Option<Refusal>,
     record_bytes_max: usize,
+    block_bytes: usize,
 }
 
 /// Gives out batch memory, taking it back from messages that can be read from the disk.
@@ -128,10 +130,12 @@ impl<'a, D: Disk> Sink<'a, D> {
     pub(crate) fn new(
         memory: &'a dyn Alloc<D::Buf>,
         batch: Batch<D::Buf>,
-        record_bytes_max: usize,
+        options: &Options,
     ) -> Self {
         let end = batch.used + HEADER_BYTES;
-        Self { memory, batch, earlier: None, end, flags: 0, refusal: None, record_bytes_max }
+        let (record_bytes_max, block_bytes) = (options.record_bytes_max, options.batch_bytes);
+        let (earlier, flags, refusal) = (None, 0, None);
+        Self { memory, batch, earlier, end, flags, refusal, record_bytes_max, block_bytes }
     }
 
     /// Appends to the content: whole lines or parts of them, LF-terminated.
@@ -174,7 +178,9 @@ impl<'a, D: Disk> Sink<'a, D> {
             self.refusal = Some(Refusal::TooLarge);
             return false;
         }
-        let Some(mut buf) = self.memory.alloc((2 * need).min(self.record_bytes_max)) else {
+        // A whole block: the messages behind this one are to share its write, as those before it did theirs.
+        let bytes = (2 * need).min(self.record_bytes_max).max(self.block_bytes);
+        let Some(mut buf) = self.memory.alloc(bytes) else {
             self.refusal = Some(Refusal::NoMemory);
             return false;
         };

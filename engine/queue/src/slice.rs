@@ -195,7 +195,7 @@ impl<D: Disk> Slice<D> {
         let mut head = inner.scratch();
         put_accepted(&mut head, id, 0, envelope, None, Stored::Inline { offset: 0, len: 0 });
         let batch = inner.take_open(record_bytes(head.len())).map_err(AppendError::Refused)?;
-        let mut sink = Sink::new(inner, batch, inner.options.record_bytes_max);
+        let mut sink = Sink::new(inner, batch, &inner.options);
         sink.push(&head);
         let filled = fill(&mut sink);
         let mut core = inner.core.borrow_mut();

@@ -551,6 +551,24 @@ fn without_memory_untried_messages_are_read_from_their_segment() {
 }
 
 #[test]
+fn messages_behind_one_that_outgrew_the_batch_share_a_write_too() {
+    run(async {
+        let (disk, index) = (SimDisk::new(), scratch());
+        let options = options(index.path().to_owned(), 0);
+        let part = vec![b'x'; options.batch_bytes / 10];
+        let life = start_with(&disk, options).await;
+        let commits: Vec<Commit> =
+            (0..100).map(|_| append(&life.slice, &part).unwrap().1).collect();
+        for commit in commits {
+            commit.await.unwrap();
+        }
+        let writes = life.slice.counters().batches;
+        assert!(writes <= 100 / 9 + 2, "{writes} writes for 100 messages of a tenth of a batch");
+        life.close().await;
+    });
+}
+
+#[test]
 fn hundred_sessions_share_their_writes_and_a_lone_message_waits_for_nobody() {
     run(async {
         let (disk, index) = (SimDisk::new(), scratch());
