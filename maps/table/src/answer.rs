@@ -82,7 +82,16 @@ impl fmt::Debug for Response {
 pub struct Value(Text);
 
 /// Bytes of a value that is copied instead of shared.
-const SHORT_BYTES: usize = 38;
+const SHORT_BYTES: usize = 40;
+
+/// Bytes that are moved by whole words. Moved by bytes and pieces, they would each time have to be back from
+/// the processor's store buffer before they could be moved on.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Words([u8; SHORT_BYTES]);
+
+/// The bits that no byte of ASCII has.
+const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 
 #[derive(Clone)]
 enum Text {
@@ -90,7 +99,7 @@ enum Text {
     /// all threads would do in the same place.
     Short {
         len: u8,
-        bytes: [u8; SHORT_BYTES],
+        bytes: Words,
     },
     Long(Bytes),
 }
@@ -102,9 +111,33 @@ impl Value {
     }
 
     /// The same for bytes that are a part of `whole`.
+    #[inline]
     pub(crate) fn within(whole: &Bytes, part: &[u8]) -> Option<Self> {
+        if let Some(short) = Text::short_within(whole, part) {
+            return Some(Self(short));
+        }
+        Self::checked_within(whole, part)
+    }
+
+    #[cold]
+    fn checked_within(whole: &Bytes, part: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(part).ok()?;
         Some(Self(Text::short(text).unwrap_or_else(|| Text::Long(whole.slice_ref(part)))))
+    }
+
+    /// Bytes of the text.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Text::Short { len, .. } => usize::from(*len),
+            Text::Long(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it is the empty text.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -112,7 +145,22 @@ impl Text {
     fn short(text: &str) -> Option<Self> {
         let mut bytes = [0; SHORT_BYTES];
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(Self::Short { len: text.len() as u8, bytes })
+        Some(Self::Short { len: text.len() as u8, bytes: Words(bytes) })
+    }
+
+    /// A short text, if it and what follows it in `whole` is ASCII: as much is copied and looked at as a
+    /// short text can have, because how much it has may still be on its way from memory.
+    #[inline]
+    fn short_within(whole: &[u8], part: &[u8]) -> Option<Self> {
+        if part.len() > SHORT_BYTES {
+            return None;
+        }
+        let at = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+        let bytes = whole.get(at..)?.first_chunk::<SHORT_BYTES>()?;
+        let (words, _) = bytes.as_chunks();
+        let all = words.iter().fold(0, |all, &word| all | u64::from_le_bytes(word));
+        let short = Self::Short { len: part.len() as u8, bytes: Words(*bytes) };
+        (all & NOT_ASCII == 0).then_some(short)
     }
 }
 
@@ -121,7 +169,7 @@ impl Deref for Value {
 
     fn deref(&self) -> &str {
         let bytes = match &self.0 {
-            Text::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Text::Short { len, bytes } => bytes.0.get(..usize::from(*len)).unwrap_or_default(),
             Text::Long(bytes) => bytes,
         };
         // Looked at again rather than trusted: what is mapped could be changed by somebody who writes

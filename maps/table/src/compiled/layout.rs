@@ -5,7 +5,7 @@
 //! | offset | bytes | field                                                          |
 //! |-------:|------:|----------------------------------------------------------------|
 //! |      0 |     8 | magic: `89` `RPMAP` `0D` `0A`, which no text and no other table begins with |
-//! |      8 |     4 | version, 1                                                     |
+//! |      8 |     4 | version, 2                                                     |
 //! |     12 |     4 | flags: bit 0, keys are folded to lower case; others are zero   |
 //! |     16 |     8 | seed of the hash                                               |
 //! |     24 |     8 | number of entries                                              |
@@ -28,12 +28,12 @@
 //!
 //! | offset | bytes | field                                                          |
 //! |-------:|------:|----------------------------------------------------------------|
-//! |      0 |     9 | fingerprints of the bucket's first entries; 0 where there is none |
-//! |      9 |     5 | 39 bits: offset of its first entry, it ends where the next bucket begins; the highest bit: there are further entries behind those with fingerprints |
-//! |     14 |    18 | where each of these begins, 2 bytes each, from the first one   |
+//! |      0 |     8 | fingerprints of the bucket's first entries; 0 where there is none |
+//! |      8 |     8 | offset of its first entry, it ends where the next bucket begins; the highest bit: there are further entries behind those with fingerprints |
+//! |     16 |    16 | where each of these begins, 2 bytes each, from the first one   |
 //!
-//! With six entries to a bucket one in twelve has more than nine; those behind them are found by going
-//! through the entries from the ninth on. So are those behind one so long that two bytes cannot tell
+//! With five entries to a bucket one in fifteen has more than eight; those behind them are found by going
+//! through the entries from the eighth on. So are those behind one so long that two bytes cannot tell
 //! where the next begins.
 
 use std::fmt;
@@ -44,22 +44,19 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub(super) const HEADER_BYTES: usize = 64;
 /// Bytes of a line of the directory.
 pub(super) const LINE_BYTES: usize = 32;
-/// Entries to a bucket, on average: the directory takes five and a third bytes an entry.
-pub(super) const BUCKET_ENTRIES: u64 = 6;
+/// Entries to a bucket, on average: the directory takes not quite six and a half bytes an entry.
+pub(super) const BUCKET_ENTRIES: u64 = 5;
 /// Entries of a bucket that have fingerprints.
-const MARKED_MAX: usize = 9;
-/// Where a line says where these are.
-const PLACES: usize = MARKED_MAX + 5;
+const MARKED_MAX: usize = 8;
 /// The highest bit of the offset.
-const MORE: u8 = 0x80;
-/// Bytes that are 1, and the bytes of the fingerprints.
-const ONES: u128 = u128::MAX / 0xff;
-const NINE: u128 = (1 << (8 * MARKED_MAX)) - 1;
+const MORE: u64 = 1 << 63;
+/// Bytes that are 1.
+const ONES: u64 = u64::MAX / 0xff;
 /// Where a file ends at the latest.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 39;
 
 const MAGIC: [u8; 8] = *b"\x89RPMAP\r\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FOLDED: u32 = 1;
 
 /// What the header says.
@@ -81,7 +78,7 @@ pub enum Damage {
     Empty,
     /// It begins like nothing that is known here.
     Foreign,
-    /// A later ringpost made it.
+    /// Another ringpost made it, a later one or one before this format.
     Version(u32),
     /// It is shorter or longer than it says.
     Length {
@@ -210,14 +207,19 @@ pub(super) fn fingerprint(hash: u64) -> u8 {
 
 /// A line of the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line([u8; LINE_BYTES]);
+pub(super) struct Line {
+    /// The first entry's in the lowest byte.
+    fingerprints: u64,
+    /// Offset of the first entry, and [`MORE`].
+    begins: u64,
+    /// Where each begins, from the first one.
+    places: [u16; MARKED_MAX],
+}
 
 impl Line {
     /// The line of a bucket that begins here and has no entries so far.
     pub(super) fn starting_at(offset: u64) -> Self {
-        let mut line = [0; LINE_BYTES];
-        line[MARKED_MAX..PLACES].copy_from_slice(&offset.to_le_bytes()[..5]);
-        Self(line)
+        Self { fingerprints: 0, begins: offset, places: [0; MARKED_MAX] }
     }
 
     /// Adds the bucket's next entry, which begins at `offset`.
@@ -226,71 +228,86 @@ impl Line {
         let from_first = u16::try_from(offset - self.offset());
         match from_first {
             Ok(from_first) if marked < MARKED_MAX && !self.has_more() => {
-                self.0[marked] = fingerprint;
-                let place = PLACES + 2 * marked;
-                self.0[place..place + 2].copy_from_slice(&from_first.to_le_bytes());
+                self.fingerprints |= u64::from(fingerprint) << (8 * marked);
+                self.places[marked] = from_first;
             }
-            _ => self.0[PLACES - 1] |= MORE,
+            _ => self.begins |= MORE,
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8; LINE_BYTES] {
-        &self.0
+    pub(super) fn bytes(&self) -> [u8; LINE_BYTES] {
+        let mut bytes = [0; LINE_BYTES];
+        bytes[..8].copy_from_slice(&self.fingerprints.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.begins.to_le_bytes());
+        for (place, bytes) in self.places.iter().zip(bytes[16..].chunks_exact_mut(2)) {
+            bytes.copy_from_slice(&place.to_le_bytes());
+        }
+        bytes
     }
 
+    #[inline]
     pub(super) fn from_bytes(bytes: &[u8; LINE_BYTES]) -> Self {
-        Self(*bytes)
+        let (words, _) = bytes.as_chunks();
+        let (halves, _) = bytes.as_chunks();
+        let places = std::array::from_fn(|nth| u16::from_le_bytes(halves[MARKED_MAX + nth]));
+        let [fingerprints, begins] = [words[0], words[1]].map(u64::from_le_bytes);
+        Self { fingerprints, begins, places }
     }
 
     /// Where the bucket begins.
     pub(super) fn offset(&self) -> u64 {
-        (self.front() >> (8 * MARKED_MAX)) as u64 & (FILE_BYTES_MAX - 1)
+        self.begins & !MORE
     }
 
     /// How many entries have fingerprints.
     fn marked(&self) -> usize {
-        let marks = self.front() & NINE;
-        (u128::BITS - marks.leading_zeros()).div_ceil(8) as usize
+        (u64::BITS - self.fingerprints.leading_zeros()).div_ceil(8) as usize
     }
 
     /// Whether there are entries without a fingerprint.
     pub(super) fn has_more(&self) -> bool {
-        self.0[PLACES - 1] & MORE != 0
+        self.begins & MORE != 0
     }
 
-    /// Where the entry begins that is `nth` in the bucket, from the bucket's beginning.
-    fn nth(&self, nth: usize) -> usize {
-        let place = PLACES + 2 * nth;
-        usize::from(u16::from_le_bytes([self.0[place], self.0[place + 1]]))
-    }
-
-    /// Where the last entry with a fingerprint begins, if there is one.
+    /// Where the last entry with a fingerprint begins, if there is one, from the bucket's beginning.
     pub(super) fn last(&self) -> usize {
-        self.nth(self.marked().saturating_sub(1))
+        usize::from(self.places[self.marked().saturating_sub(1)])
     }
 
-    /// Where the entries with this fingerprint begin. Rarely there is one too many; its key tells.
-    pub(super) fn candidates(&self, fingerprint: u8) -> impl Iterator<Item = usize> {
-        // All nine at once, and without a branch that the processor would have to guess: a byte that is
-        // zero borrows from its highest bit.
-        let differing = self.front() ^ (ONES * u128::from(fingerprint));
-        let mut equal = differing.wrapping_sub(ONES) & !differing & (ONES << 7) & NINE;
-        std::iter::from_fn(move || {
-            if equal == 0 {
-                return None;
-            }
-            let nth = equal.trailing_zeros() as usize / 8;
-            equal &= equal - 1;
-            Some(self.nth(nth))
-        })
+    /// Which entries have this fingerprint, see [`Line::place`]. Rarely there is one too many; its key tells.
+    #[inline]
+    pub(super) fn candidates(&self, fingerprint: u8) -> Candidates {
+        // All at once, and without a branch that the processor would have to guess: a byte that is zero
+        // borrows from its highest bit.
+        let differing = self.fingerprints ^ (ONES * u64::from(fingerprint));
+        Candidates(differing.wrapping_sub(ONES) & !differing & (ONES << 7))
     }
+}
 
-    /// The fingerprints, the offset, and the first of the places.
-    fn front(&self) -> u128 {
-        let mut front = [0; 16];
-        front.copy_from_slice(&self.0[..16]);
-        u128::from_le_bytes(front)
+/// Entries of a bucket: the highest bit of the byte of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidates(u64);
+
+impl Iterator for Candidates {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let nth = self.0.trailing_zeros() as usize / 8;
+        self.0 &= self.0 - 1;
+        Some(nth)
     }
+}
+
+/// Where the entry begins that is `nth` in the bucket of this line, from the bucket's beginning. Read from
+/// where it lies: of the eight places one is wanted.
+#[inline]
+pub(super) fn place(line: &[u8; LINE_BYTES], nth: usize) -> usize {
+    let (halves, _) = line.as_chunks();
+    usize::from(u16::from_le_bytes(halves[(MARKED_MAX + nth) % (LINE_BYTES / 2)]))
 }
 
 /// Appends a length.
@@ -309,6 +326,28 @@ pub(super) fn entry(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (key, bytes) = bytes.split_at_checked(key)?;
     let (value, bytes) = bytes.split_at_checked(value)?;
     Some((key, value, bytes))
+}
+
+/// The value of the entry at the start of `bytes` where that has this key, which it nearly always has.
+#[inline]
+pub(super) fn value_of<'a>(bytes: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, Damage> {
+    let short = bytes.first_chunk().filter(|[of_key, of_value]| (of_key | of_value) < 0x80);
+    let Some(&[of_key, of_value]) = short else { return value_of_long(bytes, key) };
+    if usize::from(of_key) != key.len() {
+        return Ok(None);
+    }
+    // As long as what is asked for: how much is compared is then known before the entry is.
+    let (found, rest) = bytes[2..].split_at_checked(key.len()).ok_or(Damage::Nonsense)?;
+    if found != key {
+        return Ok(None);
+    }
+    rest.get(..usize::from(of_value)).ok_or(Damage::Nonsense).map(Some)
+}
+
+#[cold]
+fn value_of_long<'a>(bytes: &'a [u8], key: &[u8]) -> Result<Option<&'a [u8]>, Damage> {
+    let (found, value, _) = entry(bytes).ok_or(Damage::Nonsense)?;
+    Ok((found == key).then_some(value))
 }
 
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -357,22 +396,28 @@ mod tests {
         }
     }
 
+    fn places(line: Line, fingerprint: u8) -> Vec<usize> {
+        let bytes = line.bytes();
+        assert_eq!(Line::from_bytes(&bytes), line);
+        line.candidates(fingerprint).map(|nth| place(&bytes, nth)).collect()
+    }
+
     #[test]
     fn a_line_finds_its_entries_by_their_fingerprints() {
         let mut line = Line::starting_at(0x7b_cdef_0123);
-        let marks = [7, 1, 255, 7, 128, 2, 3, 4, 7];
+        let marks = [7, 1, 255, 7, 128, 2, 4, 7];
         for (at, mark) in marks.into_iter().enumerate() {
             assert!(!line.has_more());
             line.add(mark, 0x7b_cdef_0123 + at as u64 * 50);
         }
         assert_eq!(line.offset(), 0x7b_cdef_0123);
-        assert_eq!(line.candidates(7).collect::<Vec<_>>(), [0, 150, 400]);
-        for (mark, at) in [(1, 50), (255, 100), (128, 200), (4, 350)] {
-            assert!(line.candidates(mark).any(|found| found == at), "{mark}");
+        assert_eq!(places(line, 7), [0, 150, 350]);
+        for (mark, at) in [(1, 50), (255, 100), (128, 200), (4, 300)] {
+            assert!(places(line, mark).contains(&at), "{mark}");
         }
         assert_eq!(line.candidates(9).count(), 0);
-        assert_eq!(line.last(), 400);
-        line.add(9, 0x7b_cdef_0123 + 450);
+        assert_eq!(line.last(), 350);
+        line.add(9, 0x7b_cdef_0123 + 400);
         assert!(line.has_more());
         assert_eq!(line.candidates(9).count(), 0);
     }
@@ -384,7 +429,7 @@ mod tests {
         line.add(2, 64 + 0xffff);
         line.add(3, 64 + 0x10000);
         line.add(4, 64 + 10);
-        assert_eq!(line.candidates(2).collect::<Vec<_>>(), [0xffff]);
+        assert_eq!(places(line, 2), [0xffff]);
         assert_eq!((line.candidates(3).count(), line.candidates(4).count()), (0, 0));
         assert!(line.has_more());
         assert_eq!(line.last(), 0xffff);
@@ -395,6 +440,7 @@ mod tests {
         let line = Line::from_bytes(&[0xff; LINE_BYTES]);
         assert_eq!(line.candidates(0xff).count(), MARKED_MAX);
         assert_eq!(line.last(), 0xffff);
+        assert_eq!(place(&[0xff; LINE_BYTES], usize::MAX / 2), 0xffff);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use layout::Damage;
 pub use replacement::FileError;
 pub use stored::{Entries, Stored};
 
-use crate::fold::folded;
+use crate::fold::{folded, is_folded};
 use crate::{Answer, Format, Lookup, Opened, Opening, Response, Trouble, Value};
 use cdb::Cdb;
 use lmdb::Lmdb;
@@ -104,15 +104,29 @@ struct Compiled<T> {
 
 impl Lookup for Compiled<Native> {
     fn lookup(&self, key: &str) -> Response {
-        let found = match self.table.is_folded() {
-            true => self.table.get(folded(key).as_bytes()),
-            // Made by `postmap -f`. Postfix folds what is asked for all the same, and then never finds the
-            // entries that are not in lower case.
-            false => match self.table.get(key.as_bytes()) {
-                Ok(None) => self.table.get(folded(key).as_bytes()),
-                found => found,
-            },
-        };
+        // Keys in upper case are asked for as well where `postmap -f` made the table. Postfix folds what is
+        // asked for all the same, and then never finds the entries that are not in lower case.
+        if is_folded(key) || !self.table.is_folded() {
+            match self.table.get(key.as_bytes()) {
+                Ok(None) if is_folded(key) => return Response::Ready(Answer::NotFound),
+                Ok(None) => (),
+                Ok(Some(value)) => {
+                    return match Value::within(self.table.file(), value) {
+                        Some(value) => Response::Ready(Answer::Found(value)),
+                        None => self.answer(Ok::<_, Damage>(Some(None))),
+                    };
+                }
+                Err(damage) => return self.answer(Err(damage)),
+            }
+        }
+        self.lookup_folded(key)
+    }
+}
+
+impl Compiled<Native> {
+    #[inline(never)]
+    fn lookup_folded(&self, key: &str) -> Response {
+        let found = self.table.get(folded(key).as_bytes());
         self.answer(found.map(|value| value.map(|it| Value::within(self.table.file(), it))))
     }
 }
@@ -133,6 +147,7 @@ impl Lookup for Compiled<Lmdb> {
 
 impl<T> Compiled<T> {
     /// What was found, or was found to be no text.
+    #[inline(never)]
     fn answer(&self, found: Result<Option<Option<Value>>, impl Display>) -> Response {
         let unavailable = |why: &str| {
             let cause = format!("{why}; \"postmap {}\" makes it anew", self.name);

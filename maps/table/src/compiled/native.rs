@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
         self.append(&[0; LINE_BYTES][..padding as usize])?;
         self.header.directory = self.offset;
         for line in std::mem::take(&mut self.directory) {
-            self.append(line.bytes())?;
+            self.append(&line.bytes())?;
         }
         self.flush()?;
         self.header.length = self.offset;
@@ -122,22 +122,33 @@ impl Native {
     }
 
     /// The value of a key, which is folded where the table is. It lies in [`Native::file`].
+    ///
+    /// Nothing here branches on what comes from memory unless nearly all lookups take the same way: the
+    /// processor then goes on with what is asked next while it waits for this.
     #[inline]
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Damage> {
         let hash = layout::hash(key, self.header.seed);
-        let (line, bucket) = self.bucket(layout::bucket(hash, self.header.buckets))?;
-        for at in line.candidates(layout::fingerprint(hash)) {
-            let (found, value, _) = entry(bucket, at)?;
-            if found == key {
+        let bucket = layout::bucket(hash, self.header.buckets);
+        let bytes = self.line(bucket)?;
+        let line = Line::from_bytes(bytes);
+        let begins = line.offset() as usize;
+        for nth in line.candidates(layout::fingerprint(hash)) {
+            let at = begins.wrapping_add(layout::place(bytes, nth));
+            let bytes = self.file.get(at..).ok_or(Damage::Nonsense)?;
+            if let Some(value) = layout::value_of(bytes, key)? {
                 return Ok(Some(value));
             }
         }
-        if !line.has_more() {
-            return Ok(None);
-        }
-        let (.., mut rest) = entry(bucket, line.last())?;
+        if line.has_more() { self.get_unmarked(bucket, key) } else { Ok(None) }
+    }
+
+    /// The same among the entries of a bucket that have no fingerprints.
+    #[cold]
+    fn get_unmarked(&self, bucket: u64, key: &[u8]) -> Result<Option<&[u8]>, Damage> {
+        let (line, bucket) = self.bucket(bucket)?;
+        let mut rest = bucket.get(line.last()..).ok_or(Damage::Nonsense)?;
         while !rest.is_empty() {
-            let (found, value, behind) = entry(rest, 0)?;
+            let (found, value, behind) = layout::entry(rest).ok_or(Damage::Nonsense)?;
             if found == key {
                 return Ok(Some(value));
             }
@@ -151,13 +162,16 @@ impl Native {
         &self.file
     }
 
-    /// A bucket's line, and its entries.
-    fn bucket(&self, bucket: u64) -> Result<(Line, &[u8]), Damage> {
+    #[inline]
+    fn line(&self, bucket: u64) -> Result<&[u8; LINE_BYTES], Damage> {
         let at = self.header.directory + bucket * LINE_BYTES as u64;
         let lines = usize::try_from(at).ok().and_then(|at| self.file.get(at..));
-        let (line, rest) = lines.and_then(|it| it.split_first_chunk()).ok_or(Damage::Nonsense)?;
-        let next = rest.first_chunk().ok_or(Damage::Nonsense)?;
-        let (line, next) = (Line::from_bytes(line), Line::from_bytes(next));
+        lines.and_then(|lines| lines.first_chunk()).ok_or(Damage::Nonsense)
+    }
+
+    /// A bucket's line, and its entries.
+    fn bucket(&self, bucket: u64) -> Result<(Line, &[u8]), Damage> {
+        let [line, next] = [self.line(bucket)?, self.line(bucket + 1)?].map(Line::from_bytes);
         let entries = self.file.get(line.offset() as usize..next.offset() as usize);
         Ok((line, entries.ok_or(Damage::Nonsense)?))
     }
@@ -181,10 +195,4 @@ impl Native {
             )
         })
     }
-}
-
-/// The entry at this place in a bucket, see [`layout::entry`].
-#[expect(clippy::type_complexity, reason = "key, value, and what follows them")]
-fn entry(bucket: &[u8], at: usize) -> Result<(&[u8], &[u8], &[u8]), Damage> {
-    bucket.get(at..).and_then(layout::entry).ok_or(Damage::Nonsense)
 }

@@ -221,7 +221,7 @@ fn a_file_cut_or_changed_anywhere_is_refused_and_never_asked() {
 #[test]
 fn each_bad_file_is_refused_with_what_is_wrong_and_what_to_do() {
     let mut later = small();
-    later[8] = 2;
+    later[8] = 3;
     let crc = crc32c::crc32c(&later[..60]);
     later[60..64].copy_from_slice(&crc.to_le_bytes());
     let cut = small()[..100].to_vec();
@@ -231,7 +231,7 @@ fn each_bad_file_is_refused_with_what_is_wrong_and_what_to_do() {
         (Vec::new(), "the file is empty"),
         (b"a 1\nb 2\n".to_vec(), "this is no compiled table"),
         (vec![0; 4096], "this is no compiled table"),
-        (later, "its format has version 2, and version 1 is known here"),
+        (later, "its format has version 3, and version 2 is known here"),
         (cut, "it was cut: 100 of 160 bytes are there"),
         (altered, "it is damaged: its checksum does not match"),
     ] {
