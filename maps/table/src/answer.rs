@@ -261,3 +261,34 @@ impl fmt::Display for Note {
         write!(f, "{}: {}", self.position, self.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_file_is_its_text_whatever_lies_around_it() {
+        for before in ["", "key", "\u{e9}"] {
+            for behind in ["", "a", &"b".repeat(SHORT_BYTES), &"\u{e9}".repeat(SHORT_BYTES)] {
+                for length in 0..SHORT_BYTES + 3 {
+                    for text in ["c".repeat(length), "\u{fc}".repeat(length)] {
+                        let whole = Bytes::from([before, &*text, behind].concat());
+                        let part = &whole[before.len()..before.len() + text.len()];
+                        let value = Value::within(&whole, part).unwrap();
+                        assert_eq!(*value, *text, "between {before:?} and {behind:?}");
+                        assert_eq!((value.len(), value.is_empty()), (text.len(), text.is_empty()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_file_that_is_no_text_is_no_value() {
+        for behind in [0, 2 * SHORT_BYTES] {
+            let whole = Bytes::from([&b"a\xff"[..], &vec![b'b'; behind]].concat());
+            assert_eq!(Value::within(&whole, &whole[..2]), None);
+            assert_eq!(Value::within(&whole, &whole[..1]), Some("a".into()));
+        }
+    }
+}
