@@ -17,7 +17,7 @@ pub(crate) struct Chart<'a> {
 }
 
 const WIDTH: f64 = 900.0;
-const LABELS: f64 = 230.0;
+const LABELS: f64 = 250.0;
 const NUMBERS: f64 = 80.0;
 const BAR: f64 = 16.0;
 const GAP: f64 = 14.0;
@@ -115,7 +115,7 @@ mod tests {
 
     fn widths(svg: &str) -> Vec<f64> {
         svg.lines()
-            .filter(|line| line.contains("x=\"230\""))
+            .filter(|line| line.contains(&format!("x=\"{LABELS}\"")))
             .map(|line| {
                 let (_, rest) = line.split_once("width=\"").unwrap();
                 rest.split('"').next().unwrap().parse().unwrap()
