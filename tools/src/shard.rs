@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Snapshot;
-use intake::{Anvil, Limits, Service};
+use intake::{Anvil, Entrance, Limits, Service};
 use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Record};
@@ -121,8 +121,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
 
     let arrivals = Rc::new(Arrivals::default());
     let inbox = Rc::clone(&arrivals);
-    let service = Rc::new(Service::new(
-        settings.clone(),
+    let intake = Rc::new(intake::Shard::new(
         handles[0].clone(),
         anvil,
         Limits { sessions_max },
@@ -139,13 +138,14 @@ async fn serve(shard: Shard) -> Result<(), String> {
         log.clone(),
     );
 
-    let sessions = Rc::clone(service.sessions());
+    let sessions = Rc::clone(intake.sessions());
     ring::spawn(Rc::clone(&sessions).keep_time());
     ring::spawn(give_memory_back(arena.clone()));
     ring::spawn(freshness::answer(handles.clone(), listings));
     for listener in shard.listeners {
         let listener = ring::Listener::from_std(listener).map_err(|e| format!("listener: {e}"))?;
-        ring::spawn(Rc::clone(&service).listen(listener));
+        let service = Service::new(Rc::clone(&intake), "smtp", Arc::clone(&settings));
+        ring::spawn(Entrance::new(service).listen(listener));
     }
     let _ = ready.send(Ok(()));
 

@@ -4,7 +4,8 @@
 //! to know, and writes the log. What is said when is decided in `wire`; what a message looks like when it
 //! is stored, in `cleanup`; when it is safe, in `queue`.
 //!
-//! One [`Service`] serves one shard. A session is one task; while it waits for its client it holds a few
+//! A [`Shard`] is what one core has for all its sessions, a [`Service`] the settings that some of them
+//! follow, an [`Entrance`] where they come in. A session is one task; while it waits for its client it holds a few
 //! hundred bytes.
 
 #[cfg(test)]
@@ -19,9 +20,11 @@ mod receive;
 mod service;
 mod session;
 mod sessions;
+mod shard;
 mod store;
 
 pub use anvil::Anvil;
 pub use journal::Log;
-pub use service::{Accepted, Limits, Service};
+pub use service::{Entrance, Service};
 pub use sessions::Sessions;
+pub use shard::{Accepted, Limits, Shard};

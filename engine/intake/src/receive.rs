@@ -18,7 +18,7 @@ impl Session {
         }
         let watch = self.dialogue.policy().watches_bare_lf();
         let limit = self.dialogue.policy().message_size_limit_bytes;
-        let pool = self.service.pool.clone();
+        let pool = self.service.shard.pool.clone();
         let mut content = Box::new(Content::data(line_ends, watch, limit, pool));
         let (used, mut ended) = content.push(self.unread());
         self.consume(used);
@@ -47,7 +47,7 @@ impl Session {
             _ => {
                 let watch = self.dialogue.policy().watches_bare_lf();
                 let limit = self.dialogue.policy().message_size_limit_bytes;
-                Box::new(Content::chunks(watch, limit, self.service.pool.clone()))
+                Box::new(Content::chunks(watch, limit, self.service.shard.pool.clone()))
             }
         };
         let mut left = bytes;

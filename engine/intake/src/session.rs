@@ -54,9 +54,9 @@ pub(crate) async fn run(
     number: u32,
     counted: &Counted,
 ) {
-    let stress = service.is_stressed();
+    let stress = service.shard.is_stressed();
     // It has its place before anything is asked about it: what waits for a table counts, too.
-    let place = service.sessions().enter(&stream);
+    let place = service.shard.sessions().enter(&stream);
     if let Some(reply) = Box::pin(service.too_many(peer, counted)).await {
         // Said once, to whoever listens.
         let _ = stream.send(&mut reply.into_bytes()).await;
@@ -124,13 +124,13 @@ impl Session {
 
     fn keep_in_step(&mut self) {
         match (self.dialogue.envelope(), &self.transaction) {
-            (Some(_), None) => self.transaction = Some(self.service.slice.begin()),
+            (Some(_), None) => self.transaction = Some(self.service.shard.slice.begin()),
             (None, Some(_)) => self.transaction = None,
             _ => {}
         }
         let accepted = self.dialogue.envelope().is_some_and(|it| !it.recipients.is_empty());
         if accepted && self.id.is_none() {
-            let id = self.service.slice.next_id(Time::now());
+            let id = self.service.shard.slice.next_id(Time::now());
             self.id = Some(id);
             self.log_client(id);
         }
@@ -266,7 +266,7 @@ impl Session {
         let settings = &self.service.settings;
         match question {
             Question::Client | Question::Data => Verdict::Accept,
-            Question::Sender => match self.service.slice.accepting() {
+            Question::Sender => match self.service.shard.slice.accepting() {
                 Ok(()) => Verdict::Accept,
                 Err(refusal) => Verdict::Refuse(crate::store::refusal(refusal)),
             },

@@ -9,8 +9,9 @@ use wire::{Decoder, Framing, Input, Output, Refusal};
 
 use crate::content::Content;
 use crate::judge;
-use crate::service::{Accepted, Service};
+use crate::service::Service;
 use crate::session::Session;
+use crate::shard::Accepted;
 
 /// What is gathered before it is written to a large message's file, in bytes.
 const SPOOL_BUFFER_BYTES: usize = 1 << 20;
@@ -80,7 +81,7 @@ impl Service {
         framing: Framing,
         sink: &mut S,
     ) -> Cleaner {
-        let zone = self.zone();
+        let zone = self.shard.zone();
         let message = Message {
             id,
             envelope,
@@ -122,8 +123,8 @@ impl Session {
 
     async fn begin_spool(&mut self, framing: Framing) -> Result<Box<Spool>, SliceError> {
         let service = Rc::clone(&self.service);
-        let id = *self.id.get_or_insert_with(|| service.slice.next_id(Time::now()));
-        let file = service.slice.stream(id).await?;
+        let id = *self.id.get_or_insert_with(|| service.shard.slice.next_id(Time::now()));
+        let file = service.shard.slice.stream(id).await?;
         let mut buffer = Vec::with_capacity(SPOOL_BUFFER_BYTES);
         let envelope = self.dialogue.envelope().expect("content comes within a transaction");
         let cleaner = service.cleaner(id, envelope, framing, &mut buffer);
@@ -159,7 +160,7 @@ impl Session {
         };
         let result = match committed {
             Ok((summary, committed)) => {
-                (self.service.accepted)(Accepted {
+                (self.service.shard.accepted)(Accepted {
                     id,
                     envelope: Rc::clone(&envelope),
                     place: committed.place,
@@ -189,7 +190,7 @@ impl Session {
         }
         let service = &self.service;
         let framing = content.as_ref().map_or(Framing::Chunks, |content| content.framing());
-        let appended = service.slice.append(id, envelope, |sink| {
+        let appended = service.shard.slice.append(id, envelope, |sink| {
             let mut record = Record(sink);
             let mut cleaner = service.cleaner(id, envelope, framing, &mut record);
             for raw in content.iter().flat_map(|content| content.pieces()) {
@@ -239,7 +240,7 @@ impl Session {
             slice_refusal(&error)
         })?;
         let notes = queue::Notes { has_delivered_to: summary.has_delivered_to, held: false };
-        match self.service.slice.append_file(id, envelope, stored, notes) {
+        match self.service.shard.slice.append_file(id, envelope, stored, notes) {
             Ok(commit) => Ok((summary, commit)),
             Err(refused) => Err(refusal(refused)),
         }
