@@ -5,6 +5,7 @@
 //! same logical lines and lists make up master.cf and the text tables, so those read them from here.
 
 mod definition;
+mod edit;
 mod entry;
 mod expand;
 mod line;
@@ -16,6 +17,7 @@ mod value;
 pub use definition::{
     Definition, Definitions, SyntaxError, SyntaxProblem, parse, split_definition,
 };
+pub use edit::{Edit, EditError, EditNote, Edited, edit};
 pub use entry::{EntryError, split_entry};
 pub use expand::{EXPANSION_BYTES_MAX, EXPANSION_STEPS_MAX, ExpandError, NoFunctions, Scope};
 pub use line::{LINE_BYTES_MAX, LineError, Lines, LogicalLine};
