@@ -198,7 +198,7 @@ fn say(pen: &Pen, how: Say, text: &str) {
         Say::Info => Event::Info { text },
         Say::Warning => Event::Warning { text },
     };
-    pen.write(&Record { time: Time::now(), service: "proxymap", session: 0, event });
+    pen.write(&Record { time: Time::now(), name: None, service: "proxymap", session: 0, event });
 }
 
 fn hand_out(fds: Vec<OwnedFd>, links: &[mpsc::UnboundedSender<OwnedFd>]) {

@@ -88,7 +88,7 @@ impl MasterLog {
 
     fn write(&self, event: Event<'_>) {
         let mut line = Vec::new();
-        let record = Record { time: Time::now(), service: "master", session: 0, event };
+        let record = Record { time: Time::now(), name: None, service: "master", session: 0, event };
         self.formatter.clone().write(&record, &mut line);
         // With nowhere to write to, mail goes on all the same.
         let _ = io::stderr().write_all(&line);

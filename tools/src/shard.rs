@@ -93,7 +93,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
     let _vital = Vital("shard");
     let Shard { number, settings, links, listings, anvil, sessions_max, log, show, .. } = shard;
     let (mut stop, ready) = (shard.stop, shard.ready);
-    let log = log_line(log, show);
+    let log = log_line(log, show, None);
     let arena = Arena::new(ARENA_BYTES).map_err(|error| format!("shared memory: {error}"))?;
 
     let mut slices = Vec::new();
@@ -127,7 +127,6 @@ async fn serve(shard: Shard) -> Result<(), String> {
         Limits { sessions_max },
         number,
         shard.time_zone,
-        log.clone(),
         Box::new(move |accepted| inbox.push(accepted)),
     ));
     let dispatch = Dispatch::new(
@@ -144,7 +143,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
     ring::spawn(freshness::answer(handles.clone(), listings));
     for listener in shard.listeners {
         let listener = ring::Listener::from_std(listener).map_err(|e| format!("listener: {e}"))?;
-        let service = Service::new(Rc::clone(&intake), "smtp", Arc::clone(&settings));
+        let service = Service::new(Rc::clone(&intake), "smtp", Arc::clone(&settings), log.clone());
         ring::spawn(Entrance::new(service).listen(listener));
     }
     let _ = ready.send(Ok(()));
@@ -226,9 +225,11 @@ fn parameters(settings: &Snapshot, shards: usize) -> qmgr::Parameters {
     }
 }
 
-fn log_line(log: Pen, show: Option<Pen>) -> LogLine {
+/// `name` is the `syslog_name` of a service that has one of its own.
+fn log_line(log: Pen, show: Option<Pen>, name: Option<Box<str>>) -> LogLine {
     Rc::new(move |service, session, event| {
-        let record = Record { time: Time::now(), service, session, event };
+        let (time, name) = (Time::now(), name.as_deref());
+        let record = Record { time, name, service, session, event };
         log.write(&record);
         if let (Some(show), Event::Delivery(_)) = (&show, &event) {
             show.write(&record);

@@ -35,6 +35,8 @@ impl Case {
                 smtputf8: false,
                 ret: None,
                 envid: None,
+                filter: None,
+                not_before: None,
             },
             from_own_client: false,
             zone: Zone::UTC,

@@ -27,7 +27,7 @@ impl Session {
 
     pub(crate) fn log_message_id(&self, id: QueueId, message_id: &str) {
         let event = Event::MessageId { id, message_id };
-        (self.service.shard.log)("cleanup", self.number.into(), event);
+        (self.service.log)("cleanup", self.number.into(), event);
     }
 
     pub(crate) fn log_warning(&self, text: &str) {
@@ -45,7 +45,7 @@ impl Session {
     }
 
     fn log(&self, event: Event<'_>) {
-        (self.service.shard.log)("smtpd", self.number.into(), event);
+        (self.service.log)("smtpd", self.number.into(), event);
     }
 
     fn peer(&self) -> Peer<'_> {

@@ -13,6 +13,7 @@ use table::{Matched, Parents};
 use tokio::sync::Notify;
 
 use crate::anvil::Counted;
+use crate::journal::Log;
 use crate::pace::Pace;
 use crate::policy::{Policies, rules};
 use crate::session::{self, CLIENT_NAME};
@@ -28,18 +29,20 @@ pub struct Service {
     pub(crate) settings: Arc<Snapshot>,
     pub(crate) policies: Policies,
     pub(crate) rules: Arc<cleanup::Rules>,
+    pub(crate) log: Log,
     /// What master.cf calls it: `smtp`, `submission`, `192.0.2.1:2525`.
     name: Box<str>,
 }
 
 impl Service {
-    /// The service that master.cf calls `name`, with its settings.
-    pub fn new(shard: Rc<Shard>, name: &str, settings: Arc<Snapshot>) -> Self {
+    /// The service that master.cf calls `name`, with its settings, and where its lines go.
+    pub fn new(shard: Rc<Shard>, name: &str, settings: Arc<Snapshot>, log: Log) -> Self {
         Self {
             shard,
             policies: Policies::new(&settings),
             rules: Arc::new(rules(&settings)),
             settings,
+            log,
             name: name.into(),
         }
     }
@@ -69,7 +72,7 @@ impl Service {
         }
         if let Some(max) = self.shard.is_full() {
             let text = format!("all {max} sessions of a shard are in use");
-            (self.shard.log)("smtpd", 0, Event::Warning { text: &text });
+            (self.log)("smtpd", 0, Event::Warning { text: &text });
             return Some(format!("421 4.3.2 {hostname} All server ports are busy\r\n"));
         }
         None
@@ -92,7 +95,7 @@ impl Service {
         let client = Peer::new(CLIENT_NAME, peer);
         let count = u64::from(counted.connections);
         let what = "Connection concurrency";
-        (self.shard.log)("smtpd", 0, Event::RateLimit { what, count, client, service: &self.name });
+        (self.log)("smtpd", 0, Event::RateLimit { what, count, client, service: &self.name });
         Some(format!("421 4.7.0 {hostname} Error: too many connections from {}\r\n", peer.ip()))
     }
 
@@ -143,7 +146,7 @@ impl Entrance {
                 Ok((stream, peer)) => service.begin(stream, peer),
                 Err(error) => {
                     let text = format!("accept connection: {error}");
-                    (service.shard.log)("smtpd", 0, Event::Warning { text: &text });
+                    (service.log)("smtpd", 0, Event::Warning { text: &text });
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

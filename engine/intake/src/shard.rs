@@ -9,7 +9,6 @@ use queue::{Place, RingDisk, Slice};
 
 use crate::anvil::Anvil;
 use crate::content::Pool;
-use crate::journal::Log;
 use crate::sessions::Sessions;
 
 /// The time zone of `Received:` is looked up this often.
@@ -40,7 +39,6 @@ pub struct Limits {
 /// One shard's queue, log, sessions and buffers. Services come and go with the configuration; this stays.
 pub struct Shard {
     pub(crate) slice: Slice<RingDisk>,
-    pub(crate) log: Log,
     pub(crate) accepted: Box<dyn Fn(Accepted)>,
     pub(crate) pool: Pool,
     pub(crate) anvil: Anvil,
@@ -83,13 +81,11 @@ impl Shard {
         limits: Limits,
         number: (usize, usize),
         time_zone: TimeZone,
-        log: Log,
         accepted: Box<dyn Fn(Accepted)>,
     ) -> Self {
         let as_u32 = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             slice,
-            log,
             accepted,
             pool: Pool::default(),
             anvil,

@@ -39,7 +39,10 @@ fn main() {
             for number in 0..LINES {
                 // 20,000 lines a second: the second's text is made as often as under load.
                 let time = Time(1_700_000_000_000_000 + number * 50);
-                formatter.write(&Record { time, service: "virtual", session: 7, event }, &mut out);
+                formatter.write(
+                    &Record { time, name: None, service: "virtual", session: 7, event },
+                    &mut out,
+                );
                 if out.len() > 60_000 {
                     black_box(&out);
                     out.clear();

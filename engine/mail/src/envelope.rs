@@ -24,6 +24,11 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// `ENVID=` of MAIL, still in xtext as it was received (RFC 3461 section 4.4).
     pub envid: Option<Box<str>>,
+    /// `transport:nexthop` that takes the message whoever its recipients are: `content_filter`, or the
+    /// FILTER of an access table or a header check.
+    pub filter: Option<Box<str>>,
+    /// Not tried before then: the DELAY of a header check.
+    pub not_before: Option<Time>,
 }
 
 /// One recipient and what its sender wants to hear about it.

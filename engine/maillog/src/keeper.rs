@@ -164,7 +164,7 @@ impl Keeper {
     fn emit_warning(&mut self, text: &str) -> Result<(), (usize, io::Error)> {
         let mut line = Vec::new();
         let event = Event::Warning { text };
-        let record = Record { time: Time::now(), service: "log", session: 0, event };
+        let record = Record { time: Time::now(), name: None, service: "log", session: 0, event };
         self.formatter.write(&record, &mut line);
         self.emit(&line)
     }

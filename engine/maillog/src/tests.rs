@@ -17,7 +17,13 @@ fn formatter() -> Formatter {
 
 fn say(pen: &Pen, text: &str) {
     let event = Event::Info { text };
-    pen.write(&Record { time: Time::from_secs(0), service: "smtpd", session: 7, event });
+    pen.write(&Record {
+        time: Time::from_secs(0),
+        name: None,
+        service: "smtpd",
+        session: 7,
+        event,
+    });
 }
 
 const PREFIX: &str = "Jan  1 00:00:00 mx postfix/smtpd[7]: ";

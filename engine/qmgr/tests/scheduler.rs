@@ -45,7 +45,13 @@ fn answer(world: &mut World, (verdict, status): (Verdict, Status)) {
 /// A line as the log would have it, less its date and host.
 fn printed(line: &Log) -> String {
     let mut text = Vec::new();
-    let record = Record { time: Time(0), service: line.service(), session: 0, event: line.event() };
+    let record = Record {
+        time: Time(0),
+        name: None,
+        service: line.service(),
+        session: 0,
+        event: line.event(),
+    };
     Formatter::new(Style::Postfix, "host", "log", TimeZone::UTC, 2).write(&record, &mut text);
     let text = String::from_utf8(text).unwrap();
     let (_, rest) = text.trim_end().split_once("log/").unwrap();

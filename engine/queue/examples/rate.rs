@@ -157,5 +157,7 @@ fn envelope(arrival: Time) -> Rc<Envelope> {
         smtputf8: false,
         ret: None,
         envid: None,
+        filter: None,
+        not_before: None,
     })
 }

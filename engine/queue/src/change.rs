@@ -347,6 +347,8 @@ pub(crate) mod tests {
             smtputf8: false,
             ret: None,
             envid: None,
+            filter: None,
+            not_before: None,
         };
         let failed = attempt_of(Time(9), Status(5, 1, 1), "no such user");
         Entry {

@@ -131,7 +131,7 @@ impl Entry {
     }
 
     pub(crate) fn untried(envelope: &Envelope) -> Vec<Standing> {
-        let retry = envelope.arrival;
+        let retry = envelope.not_before.unwrap_or(envelope.arrival);
         envelope.recipients.iter().map(|_| Standing::Pending { retry, last: None }).collect()
     }
 

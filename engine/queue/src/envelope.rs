@@ -2,12 +2,15 @@
 //!
 //! | bytes    | field                                                                         |
 //! |----------|-------------------------------------------------------------------------------|
-//! | 1        | version, 1                                                                    |
+//! | 1        | version: 1, or 2 where there is a byte of more flags                          |
 //! | 1        | flags: 1 sender, 2 SMTPUTF8, 4 8BITMIME, 8 BINARYMIME, 16 RET=FULL, 32 RET=HDRS, 64 ENVID |
 //! | 1        | protocol: 0 SMTP, 1 ESMTP, 2 UTF8SMTP, 3 local                                |
+//! | 0, 1     | version 2: flags 1 filter, 2 not before                                       |
 //! | 8        | arrival, microseconds since 1970                                              |
 //! | text     | sender, where flagged                                                         |
 //! | text     | ENVID, where flagged                                                          |
+//! | text     | filter, where flagged                                                         |
+//! | 8        | not before, where flagged, as the arrival                                     |
 //! | text     | client name                                                                   |
 //! | text     | HELO name                                                                     |
 //! | 1        | client address: 0 none, 4 or 6                                                |
@@ -23,7 +26,9 @@ use mail::{Body, Client, Envelope, Notify, Protocol, Recipient, Ret};
 
 use crate::fields::{Fields, Malformed, put_count, put_text, put_u32, put_u64};
 
+/// What nearly every envelope has.
 const VERSION: u8 = 1;
+const VERSION_WITH_MORE: u8 = 2;
 
 const SENDER: u8 = 1;
 const SMTPUTF8: u8 = 2;
@@ -32,6 +37,9 @@ const BINARY: u8 = 8;
 const RET_FULL: u8 = 16;
 const RET_HEADERS: u8 = 32;
 const ENVID: u8 = 64;
+
+const FILTER: u8 = 1;
+const NOT_BEFORE: u8 = 2;
 
 const ORIGINAL: u8 = 1;
 const ORCPT: u8 = 2;
@@ -67,13 +75,24 @@ pub(crate) fn encode(envelope: &Envelope, out: &mut Vec<u8>) {
         Protocol::Utf8Smtp => 2,
         Protocol::Local => 3,
     };
-    out.extend_from_slice(&[VERSION, flags, protocol]);
+    let more =
+        flag(envelope.filter.is_some(), FILTER) | flag(envelope.not_before.is_some(), NOT_BEFORE);
+    match more {
+        0 => out.extend_from_slice(&[VERSION, flags, protocol]),
+        more => out.extend_from_slice(&[VERSION_WITH_MORE, flags, protocol, more]),
+    }
     put_u64(out, envelope.arrival.0);
     if let Some(sender) = &envelope.sender {
         put_text(out, sender.as_str());
     }
     if let Some(envid) = &envelope.envid {
         put_text(out, envid);
+    }
+    if let Some(filter) = &envelope.filter {
+        put_text(out, filter);
+    }
+    if let Some(not_before) = envelope.not_before {
+        put_u64(out, not_before.0);
     }
     put_text(out, &envelope.client.name);
     put_text(out, &envelope.client.helo);
@@ -84,9 +103,11 @@ pub(crate) fn encode(envelope: &Envelope, out: &mut Vec<u8>) {
 /// Reads an envelope that fills `bytes`.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, Malformed> {
     let mut fields = Fields::new(bytes);
-    if fields.u8()? != VERSION {
-        return Err(Malformed);
-    }
+    let with_more = match fields.u8()? {
+        VERSION => false,
+        VERSION_WITH_MORE => true,
+        _ => return Err(Malformed),
+    };
     let flags = fields.u8()?;
     let protocol = match fields.u8()? {
         0 => Protocol::Smtp,
@@ -95,9 +116,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, Malformed> {
         3 => Protocol::Local,
         _ => return Err(Malformed),
     };
+    let more = if with_more { fields.u8()? } else { 0 };
+    if more & !(FILTER | NOT_BEFORE) != 0 {
+        return Err(Malformed);
+    }
     let arrival = fields.time()?;
     let sender = optional(flags & SENDER != 0, || fields.address())?;
     let envid = optional(flags & ENVID != 0, || fields.text().map(Box::from))?;
+    let filter = optional(more & FILTER != 0, || fields.text().map(Box::from))?;
+    let not_before = optional(more & NOT_BEFORE != 0, || fields.time())?;
     let name = fields.text()?.into();
     let helo = fields.text()?.into();
     let address = socket(&mut fields)?;
@@ -117,7 +144,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Envelope, Malformed> {
     };
     let client = Client { name, address, helo, protocol };
     let smtputf8 = flags & SMTPUTF8 != 0;
-    Ok(Envelope { sender, recipients, arrival, client, body, smtputf8, ret, envid })
+    Ok(Envelope {
+        sender,
+        recipients,
+        arrival,
+        client,
+        body,
+        smtputf8,
+        ret,
+        envid,
+        filter,
+        not_before,
+    })
 }
 
 pub(crate) fn put_recipients(out: &mut Vec<u8>, recipients: &[Recipient]) {
@@ -237,6 +275,8 @@ mod tests {
             smtputf8: true,
             ret: Some(Ret::Headers),
             envid: Some("QQ314159".into()),
+            filter: Some("scan:[127.0.0.1]:10024".into()),
+            not_before: Some(Time(1_790_000_600_000_000)),
         }
     }
 
@@ -260,6 +300,10 @@ mod tests {
         envelope.recipients.clear();
         envelope.smtputf8 = false;
         envelope.ret = None;
+        envelope.filter = None;
+        assert_eq!(decode(&encoded(&envelope)), Ok(envelope.clone()));
+        envelope.not_before = None;
+        assert_eq!(encoded(&envelope)[0], VERSION, "older builds can read it");
         assert_eq!(decode(&encoded(&envelope)), Ok(envelope));
     }
 
@@ -286,7 +330,7 @@ mod tests {
     #[test]
     fn a_version_from_the_future_is_malformed() {
         let mut bytes = encoded(&full());
-        bytes[0] = 2;
+        bytes[0] = 3;
         assert_eq!(decode(&bytes), Err(Malformed));
     }
 }

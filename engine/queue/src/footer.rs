@@ -336,6 +336,8 @@ mod tests {
             smtputf8: false,
             ret: None,
             envid: None,
+            filter: None,
+            not_before: None,
         }
     }
 

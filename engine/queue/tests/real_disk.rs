@@ -28,6 +28,8 @@ fn envelope(recipients: &[&str]) -> Rc<Envelope> {
         smtputf8: false,
         ret: None,
         envid: None,
+        filter: None,
+        not_before: None,
     })
 }
 

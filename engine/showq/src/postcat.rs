@@ -114,6 +114,12 @@ fn envelope<W: Write>(
     let arrival = names.full_time(envelope.arrival);
     page.record("message_arrival_time", &arrival)?;
     page.record("create_time", &arrival)?;
+    if let Some(filter) = &envelope.filter {
+        page.record("content_filter", filter)?;
+    }
+    if let Some(not_before) = envelope.not_before {
+        page.record("delay", &names.full_time(not_before))?;
+    }
     if let Some(envid) = &envelope.envid {
         page.attribute("envelope_id", envid)?;
     }
@@ -246,6 +252,8 @@ mod tests {
             smtputf8: false,
             ret: Some(Ret::Headers),
             envid: Some("id+2B1".into()),
+            filter: None,
+            not_before: None,
         };
         let message = Stored {
             place: Place::Deferred,

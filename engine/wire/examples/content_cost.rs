@@ -147,6 +147,8 @@ fn envelope() -> Envelope {
         smtputf8: false,
         ret: None,
         envid: None,
+        filter: None,
+        not_before: None,
     }
 }
 

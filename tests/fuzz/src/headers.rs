@@ -38,6 +38,8 @@ fn clean(pieces: &[&[u8]], from_own_client: bool, limit: usize) -> (Vec<u8>, Sum
         smtputf8: false,
         ret: None,
         envid: None,
+        filter: None,
+        not_before: None,
     };
     let message = Message {
         id: QueueId::from_u64(1),

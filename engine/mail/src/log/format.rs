@@ -46,6 +46,8 @@ impl Formatter {
         out.extend_from_slice(&self.stamp);
         match self.style {
             Style::Postfix => {
+                push::outside(out, record.name.unwrap_or(&self.name));
+                out.push(b'/');
                 push::own(out, record.service);
                 out.push(b'[');
                 push::number(out, record.session);
@@ -60,7 +62,7 @@ impl Formatter {
                 push::own(out, "Z\",\"host\":");
                 json::string(out, &self.host);
                 push::own(out, ",\"name\":");
-                json::string(out, &self.name);
+                json::string(out, record.name.unwrap_or(&self.name));
                 push::own(out, ",\"service\":");
                 json::string(out, record.service);
                 push::own(out, ",\"session\":");
@@ -80,8 +82,6 @@ impl Formatter {
                 self.stamp.push(b' ');
                 push::outside(&mut self.stamp, &self.host);
                 self.stamp.push(b' ');
-                push::outside(&mut self.stamp, &self.name);
-                self.stamp.push(b'/');
             }
             Style::Json => {
                 let utc = timestamp(time).strftime("{\"time\":\"%Y-%m-%dT%H:%M:%S.").to_string();

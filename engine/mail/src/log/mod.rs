@@ -28,6 +28,8 @@ use crate::{Address, Client, QueueId, Status, Time};
 pub struct Record<'a> {
     /// When it happened.
     pub time: Time,
+    /// `syslog_name` of a service that has one of its own; `None` is the formatter's.
+    pub name: Option<&'a str>,
     /// The room, by its name in Postfix: `smtpd`, `cleanup`, `qmgr`, `virtual`, `master`.
     pub service: &'a str,
     /// Unique among the sessions that are open; 0 where there is none.

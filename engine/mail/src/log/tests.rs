@@ -28,7 +28,7 @@ fn written(style: Style, service: &str, event: Event<'_>) -> String {
     let mut out = Vec::new();
     // 2025-01-10 18:56:48.748493 in UTC+1
     let time = Time(1_736_531_808_748_493);
-    formatter.write(&Record { time, service, session: 7650, event }, &mut out);
+    formatter.write(&Record { time, name: None, service, session: 7650, event }, &mut out);
     let line = String::from_utf8(out).unwrap();
     assert!(line.ends_with('\n') && !line.trim_end_matches('\n').contains('\n'), "{line:?}");
     line.trim_end_matches('\n').to_owned()
@@ -72,6 +72,21 @@ fn delivered<'a>(to: &'a Address) -> Delivery<'a> {
         status: "sent",
         text: "delivered to maildir",
     }
+}
+
+#[test]
+fn a_service_with_a_name_of_its_own_is_logged_under_it() {
+    let mut out = Vec::new();
+    let client = Peer::new("unknown", "192.0.2.1:40000".parse().unwrap());
+    let (time, name) = (Time::from_secs(0), Some("postfix/submission"));
+    let record =
+        Record { time, name, service: "smtpd", session: 7, event: Event::Connect { client } };
+    for style in [Style::Postfix, Style::Json] {
+        Formatter::new(style, "mx", "postfix", TimeZone::UTC, 2).write(&record, &mut out);
+    }
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains(" mx postfix/submission/smtpd[7]: connect from "), "{text}");
+    assert!(text.contains("\"name\":\"postfix/submission\",\"service\":\"smtpd\""), "{text}");
 }
 
 #[test]
@@ -261,7 +276,7 @@ fn days_are_padded_and_the_host_is_short() {
     for secs in [0, 59, 60, 59] {
         let event = Event::Info { text: "x" };
         formatter.write(
-            &Record { time: Time::from_secs(secs), service: "a/b", session: 0, event },
+            &Record { time: Time::from_secs(secs), name: None, service: "a/b", session: 0, event },
             &mut out,
         );
     }

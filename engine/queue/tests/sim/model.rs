@@ -142,6 +142,8 @@ pub(crate) fn envelope(recipients: u64) -> Rc<Envelope> {
         smtputf8: false,
         ret: None,
         envid: None,
+        filter: None,
+        not_before: None,
     })
 }
 

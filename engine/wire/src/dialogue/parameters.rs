@@ -51,6 +51,8 @@ impl Dialogue {
             smtputf8,
             ret: None,
             envid: None,
+            filter: None,
+            not_before: None,
         };
         let mut size_bytes = None;
         for word in words {

@@ -417,7 +417,7 @@ impl Session {
 /// A line of the log, behind its time, host and service.
 fn logged(event: Event<'_>) -> String {
     let mut line = Vec::new();
-    let record = Record { time: Time::default(), service: "smtpd", session: 1, event };
+    let record = Record { time: Time::default(), name: None, service: "smtpd", session: 1, event };
     Formatter::new(Style::Postfix, "mx", "postfix", TimeZone::UTC, 2).write(&record, &mut line);
     let line = String::from_utf8(line).expect("log lines are UTF-8");
     let (_, body) = line.trim_end().split_once(" postfix/smtpd[1]: ").expect("the line's start");
