@@ -26,18 +26,16 @@ pub(crate) fn run(options: &Check) -> ExitCode {
             for problem in snapshot.warnings() {
                 // A server starts with a table that is away and defers what needs it; whoever asks whether
                 // all is well is told that it is not. The cause names the command that makes it.
-                let severity = if away.contains(&problem.cause) { "error" } else { "warning" };
-                println!("{severity}: {problem}");
+                let away = away.contains(&problem.cause);
+                let word = if away { "error" } else { problem.severity.word() };
+                println!("{word}: {problem}");
             }
-            mail_flow(&snapshot) || !away.is_empty()
+            let unsupported = snapshot.warnings().iter().any(|p| p.severity == Severity::Differs);
+            mail_flow(&snapshot) || unsupported || !away.is_empty()
         }
         Err(problems) => {
             for problem in &problems {
-                let severity = match problem.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
-                };
-                println!("{severity}: {problem}");
+                println!("{}: {problem}", problem.severity.word());
             }
             true
         }

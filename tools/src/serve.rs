@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Problem, Snapshot};
+use config::{Problem, Severity, Snapshot};
 use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Formatter, Record, Style};
@@ -107,7 +107,10 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
     let (snapshot, catalog) =
         settings.open(&Remote::new()).map_err(|problems| misconfigured(&problems))?;
     for problem in snapshot.warnings() {
-        eprintln!("ringpost: warning: {problem}");
+        // `check` has the notes, which nobody needs to read at each start.
+        if problem.severity != Severity::Note {
+            eprintln!("ringpost: {}: {problem}", problem.severity.word());
+        }
     }
     make_directories(&settings, &snapshot, user)?;
 

@@ -1,8 +1,9 @@
 //! The parameter table and the immutable configuration snapshot.
 //!
-//! Every parameter is one entry of a `params!` table: name, type, default, bounds and manual text.
-//! The typed field, the row that [`rows`] lists (for `postconf`, `check` and the manual) and the
-//! default come from that entry and are written nowhere else.
+//! Every parameter is one entry of a `params!` or `known!` table: name, type, default, bounds, manual
+//! text, and whether it does something here. The typed field (of `params!`), the row that [`rows`] lists
+//! (for `postconf`, `check` and the manual) and the default come from that entry and are written nowhere
+//! else.
 //!
 //! A [`Snapshot`] is built whole or not at all from [`Sources`] (main.cf, the command line, what
 //! `serve` assumes) and never changes. It is handed down; there is no global. Sessions keep the one
@@ -18,19 +19,26 @@ mod row;
 mod settings;
 mod snapshot;
 mod source;
+// The rows that use the last of these types come with the rest of the table.
+#[cfg_attr(not(test), allow(dead_code))]
+mod syntax;
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;
 mod typed;
 
-pub use params::{Content, Log, Mailbox, Maps, Queue, Site, Smtpd, rows};
+pub use params::{Content, Log, Mailbox, Maps, Queue, Site, Smtpd, rows, service_rows};
 pub use path_template::{NoMailbox, PathTemplate};
 pub use print::{Printed, markdown};
 pub use problem::{Problem, Severity};
 pub use reader::Reader;
-pub use row::{Bounds, Default, Row};
+pub use row::{Bounds, Default, Row, Status};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use source::{Machine, Origin, Sources};
+pub use syntax::Nonblank;
 pub use typed::{
-    BareNewline, Level, List, Listen, Locks, MailboxSync, NetworksStyle, ReplyCode, Stress, Typed,
+    BareNewline, FromText, Level, List, Listen, Locks, MailboxSync, NetworksStyle, ReplyCode,
+    Stress, Typed,
 };

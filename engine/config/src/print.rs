@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::row::{Bounds, Default};
-use crate::{Origin, Row, Settings, rows};
+use crate::row::{Bounds, Default, Status};
+use crate::{Origin, Row, Settings, rows, service_rows};
 
 /// One `name = value` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +60,13 @@ fn by_name<'a>(value: impl Fn(&'static Row) -> Cow<'a, str>) -> Vec<Printed<'a>>
 
 /// The manual of all parameters as a Markdown table.
 pub fn markdown() -> String {
-    let mut all: Vec<&Row> = rows().collect();
-    all.sort_by_key(|row| row.name);
+    let mut all: Vec<(String, &Row)> = rows()
+        .map(|row| (row.name.to_owned(), row))
+        .chain(service_rows().map(|row| (format!("<service>{}", row.name), row)))
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
     let mut text = String::from("| parameter | type | default | |\n|---|---|---|---|\n");
-    for row in all {
+    for (name, row) in all {
         let default = match row.default {
             Default::Text("") => String::new(),
             Default::Text(text) => format!("`{text}`"),
@@ -72,15 +75,21 @@ pub fn markdown() -> String {
         let kind = match row.bounds {
             Bounds::Any => row.kind.to_owned(),
             Bounds::Within(range) => format!("{}, {range}", row.kind),
+            Bounds::Words(words) => {
+                let shown = words.iter().map(|word| if word.is_empty() { "nothing" } else { word });
+                format!("{} {}", row.kind, cf::join(shown))
+            }
         };
         let mut manual = row.manual.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
-        if let Some(why) = row.without_effect {
-            let _ = write!(manual, " *Accepted, without effect: {why}.*");
-        }
+        let _ = match row.status {
+            Status::Acts => Ok(()),
+            Status::Accepted(why) => write!(manual, " *Accepted, without effect: {why}.*"),
+            Status::Unsupported(what) => write!(manual, " *Not supported: {what}.*"),
+        };
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} |",
-            row.name,
+            name,
             kind,
             default.replace('|', "\\|"),
             manual.replace('|', "\\|")

@@ -4,14 +4,18 @@ use std::fmt;
 
 use cf::Position;
 
-/// Whether a problem stops the snapshot from being built.
+/// What a problem means for mail, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It does.
+    /// No snapshot is built.
     Error,
-    /// It is reported, and mail goes on: an unknown name, an overridden definition, a table that is
+    /// Mail flows, but not as it is configured: a parameter that is not supported is set.
+    Differs,
+    /// Worth a look, and mail goes on: an unknown name, an overridden definition, a table that is
     /// away.
     Warning,
+    /// A parameter is set that means nothing here; mail flows the same.
+    Note,
 }
 
 /// One thing that is wrong, and where.
@@ -47,6 +51,23 @@ impl Problem {
 
     pub(crate) fn warning(position: Position, parameter: &str, cause: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(position, parameter, None, cause) }
+    }
+
+    /// The same, of less or more weight.
+    pub(crate) fn with_severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+}
+
+impl Severity {
+    /// The word before a problem in a report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Differs => "differs",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
     }
 }
 

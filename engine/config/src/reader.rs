@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
 
     /// The expanded value of a row; `None` where it has none, which is reported.
     pub(crate) fn text(&mut self, row: &Row, stress: bool) -> Option<String> {
-        match self.settings.expanded(row, stress) {
+        match self.settings.expanded(row.name, row, stress) {
             Ok(text) => Some(text),
             Err(why) => {
                 let raw = self.settings.raw(row);

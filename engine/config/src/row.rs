@@ -17,8 +17,26 @@ pub struct Row {
     pub bounds: Bounds,
     /// Manual text, one line each.
     pub manual: &'static [&'static str],
-    /// Why the parameter is accepted without effect; `None` where it acts.
-    pub without_effect: Option<&'static str>,
+    /// What it does here.
+    pub status: Status,
+    /// Whether a text, expanded, is a value of the parameter; the error is what is allowed. It opens
+    /// nothing.
+    pub check: fn(&str, &Row) -> Result<(), String>,
+    /// The value is kept as it is written: its `$` is for whoever uses it.
+    pub raw: bool,
+    /// A snapshot has a field of this name, which is read and checked with its group.
+    pub(crate) has_field: bool,
+}
+
+/// What a parameter does here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// What Postfix documents, or what docs/postfix-differences.md says instead.
+    Acts,
+    /// Nothing, and mail flows the same; why that is so.
+    Accepted(&'static str),
+    /// Nothing, and mail would flow otherwise if it did; what would differ.
+    Unsupported(&'static str),
 }
 
 /// A default value.
@@ -30,13 +48,15 @@ pub enum Default {
     Machine(fn(&Machine) -> String),
 }
 
-/// The range of a number, or of a time in seconds.
+/// What a value may be, beside what its type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bounds {
     /// What the type holds.
     Any,
-    /// No less and no more than this.
+    /// A number, or a time in seconds: no less and no more than this.
     Within(cf::Range),
+    /// One of these words, in any case of letters.
+    Words(&'static [&'static str]),
 }
 
 impl Bounds {
@@ -48,14 +68,14 @@ impl Bounds {
     /// The range, no wider than up to `max`.
     pub const fn up_to(self, max: u64) -> cf::Range {
         match self {
-            Self::Any => cf::Range { min: 0, max },
+            Self::Any | Self::Words(_) => cf::Range { min: 0, max },
             Self::Within(range) if range.max > max => cf::Range { min: range.min, max },
             Self::Within(range) => range,
         }
     }
 }
 
-/// Declares one group of parameters:
+/// Declares one group of parameters that have fields in a snapshot:
 ///
 /// ```text
 /// params! {
@@ -67,7 +87,9 @@ impl Bounds {
 ///     /// A default that depends on the machine stands in brackets.
 ///     myhostname: Box<str> = [host_name];
 ///     /// What follows the arrow says why the parameter does nothing.
-///     enable_long_queue_ids: bool = "no" => "queue ids are never reused";
+///     enable_long_queue_ids: bool = "no" => accepted "queue ids are never reused";
+///     /// Or what would differ if it did something.
+///     delay_warning_time: Duration = "0h" => unsupported "senders are not told of a delay";
 /// }
 /// ```
 macro_rules! params {
@@ -76,7 +98,8 @@ macro_rules! params {
         $group:ident;
         $(
             $(#[doc = $doc:literal])+
-            $name:ident: $type:ty = $default:tt $(, $bounds:expr)? $(=> $why:literal)?;
+            $name:ident: $type:ty = $default:tt
+                $(in $words:tt)? $(, $bounds:expr)? $(=> $status:ident $why:literal)?;
         )+
     ) => {
         $(#[doc = $title])+
@@ -89,12 +112,11 @@ macro_rules! params {
             /// The group's rows of the parameter table.
             pub(crate) const ROWS: &'static [$crate::Row] = &[
                 $( $crate::Row {
-                    name: stringify!($name),
-                    kind: <$type as $crate::Typed>::KIND,
-                    default: $crate::row::params!(@default $default),
-                    bounds: $crate::row::params!(@bounds $($bounds)?),
-                    manual: &[$($doc),+],
-                    without_effect: $crate::row::params!(@why $($why)?),
+                    has_field: true,
+                    ..$crate::row::row!(
+                        [$($doc)+] $name: $type = $default $(in $words)? $(, $bounds)?
+                            $(=> $status $why)?
+                    )
                 }, )+
             ];
 
@@ -106,12 +128,69 @@ macro_rules! params {
             }
         }
     };
+}
+
+/// Declares rows without fields: parameters that do nothing here (yet), and those that are looked up by
+/// name. A name that is no identifier is a string; `in` lists the words that a `Word` may be:
+///
+/// ```text
+/// known! {
+///     /// What the group is about.
+///     BOUNCE;
+///
+///     /// Manual text.
+///     "2bounce_notice_recipient": Box<str> = "postmaster" => unsupported "what would differ";
+///     /// Manual text.
+///     smtp_dns_support_level: Word = "" in ["", "disabled", "enabled", "dnssec"];
+/// }
+/// ```
+macro_rules! known {
+    (
+        $(#[doc = $title:literal])+
+        $group:ident;
+        $(
+            $(#[doc = $doc:literal])+
+            $($name:ident)? $($text:literal)?: $type:ty = $default:tt
+                $(in $words:tt)? $(, $bounds:expr)? $(=> $status:ident $why:literal)?;
+        )+
+    ) => {
+        $(#[doc = $title])+
+        pub(crate) const $group: &[$crate::Row] = &[
+            $( $crate::row::row!(
+                [$($doc)+] $($name)? $($text)?: $type = $default $(in $words)? $(, $bounds)? $(=> $status $why)?
+            ), )+
+        ];
+    };
+}
+
+/// One row, from its entry in `params!` or `known!`.
+macro_rules! row {
+    (
+        [$($doc:literal)+] $name:tt: $type:ty = $default:tt
+            $(in $words:tt)? $(, $bounds:expr)? $(=> $status:ident $why:literal)?
+    ) => {
+        $crate::Row {
+            name: $crate::row::row!(@name $name),
+            kind: <$type as $crate::Typed>::KIND,
+            default: $crate::row::row!(@default $default),
+            bounds: $crate::row::row!(@bounds $($words)? $($bounds)?),
+            manual: &[$($doc),+],
+            status: $crate::row::row!(@status $($status $why)?),
+            check: <$type as $crate::Typed>::check,
+            raw: <$type as $crate::Typed>::RAW,
+            has_field: false,
+        }
+    };
+    (@name $name:literal) => { $name };
+    (@name $name:ident) => { stringify!($name) };
     (@default [$machine:path]) => { $crate::Default::Machine($machine) };
     (@default $text:literal) => { $crate::Default::Text($text) };
     (@bounds) => { $crate::Bounds::Any };
+    (@bounds [$($word:literal),+]) => { $crate::Bounds::Words(&[$($word),+]) };
     (@bounds $bounds:expr) => { $crate::Bounds::new($bounds) };
-    (@why) => { None };
-    (@why $why:literal) => { Some($why) };
+    (@status) => { $crate::Status::Acts };
+    (@status accepted $why:literal) => { $crate::Status::Accepted($why) };
+    (@status unsupported $why:literal) => { $crate::Status::Unsupported($why) };
 }
 
-pub(crate) use params;
+pub(crate) use {known, params, row};

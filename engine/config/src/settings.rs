@@ -1,19 +1,26 @@
 //! Names and their unexpanded values: what is defined, and the defaults behind it.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use cf::{Definition, ExpandError, Position, Scope, Template, TemplateError};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::row::{Default, Row};
 use crate::source::{Machine, Origin, Sources};
-use crate::{Problem, rows};
+use crate::typed::FromText;
+use crate::{Problem, rows, service_rows};
+
+/// All rows by name. The table never changes, so all settings share this.
+static BY_NAME: LazyLock<HashMap<&'static str, &'static Row>> =
+    LazyLock::new(|| rows().map(|row| (row.name, row)).collect());
 
 /// Everything that is known about every name.
 #[derive(Clone, Debug)]
 pub struct Settings {
     defined: HashMap<Box<str>, (Origin, Definition)>,
-    rows: HashMap<&'static str, &'static Row>,
+    /// The services of master.cf, where they are known.
+    services: Option<HashSet<Box<str>>>,
     machine: Machine,
     /// The machine under the name that main.cf gives it; what defaults in use are made from.
     named: Machine,
@@ -51,7 +58,6 @@ impl Settings {
                 ));
             }
         }
-        let rows = rows().map(|row| (row.name, row)).collect();
         let mut named = machine.clone();
         // mydomain follows from the name in use (postfix src/global/mail_params.c). A name that is
         // itself made of $mydomain cannot tell it; the machine's own name then does.
@@ -60,7 +66,7 @@ impl Settings {
         {
             named.name = definition.value.to_string();
         }
-        Self { defined, rows, machine: machine.clone(), named }
+        Self { defined, services: sources.services.clone(), machine: machine.clone(), named }
     }
 
     /// The values alone, for commands that need a few of them and no table opened; and what is wrong with
@@ -74,7 +80,28 @@ impl Settings {
     /// The expanded value of a parameter; the error says what is wrong with it.
     pub fn text(&self, name: &str) -> Result<String, String> {
         let row = self.row(name).ok_or_else(|| format!("{name}: no such parameter"))?;
-        self.expanded(row, false).map_err(|why| format!("{}: {name}: {why}", self.position(name)))
+        self.expanded(name, row, false).map_err(|why| self.complaint(name, &why.to_string()))
+    }
+
+    /// The value of a parameter of one service in master.cf, such as `_destination_concurrency_limit`
+    /// of `relay`: its own, or else the one for all services.
+    pub fn of_service<T: FromText>(&self, service: &str, suffix: &str) -> Result<T, String> {
+        let name = format!("{service}{suffix}");
+        // A few services have a row of their own for some of these, with another default.
+        let row = BY_NAME.get(name.as_str()).copied();
+        let row = row
+            .or_else(|| service_rows().find(|row| row.name == suffix))
+            .ok_or_else(|| format!("{name}: no such parameter"))?;
+        let text = self
+            .expanded(&name, row, false)
+            .map_err(|why| self.complaint(&name, &why.to_string()))?;
+        T::from_text(&text, row).map_err(|allowed| {
+            self.complaint(&name, &format!("found \"{text}\", expected {allowed}"))
+        })
+    }
+
+    fn complaint(&self, name: &str, why: &str) -> String {
+        format!("{}: {name}: {why}", self.position(name))
     }
 
     /// The definition of a name that counts.
@@ -92,9 +119,28 @@ impl Settings {
         self.defined.values().map(|(_, definition)| definition)
     }
 
-    /// The row of a name.
+    /// The row of a name. Parameters of services have the row of their suffix.
     pub fn row(&self, name: &str) -> Option<&'static Row> {
-        self.rows.get(name).copied()
+        BY_NAME.get(name).copied().or_else(|| {
+            service_rows().find(|row| {
+                name.strip_suffix(row.name).is_some_and(|service| self.has_service(service))
+            })
+        })
+    }
+
+    /// The service that a name would belong to if it were in master.cf; `None` where no service has
+    /// such a parameter.
+    pub(crate) fn missing_service<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let service = |row: &Row| name.strip_suffix(row.name).filter(|service| !service.is_empty());
+        // Of suffixes that end alike, the longest leaves the name that was meant.
+        service_rows().filter_map(service).min_by_key(|service| service.len())
+    }
+
+    fn has_service(&self, service: &str) -> bool {
+        match &self.services {
+            Some(services) => services.contains(service),
+            None => !service.is_empty(),
+        }
     }
 
     /// The default of a row where nothing at all is configured, unexpanded.
@@ -110,20 +156,40 @@ impl Settings {
 
     /// The unexpanded value of a row.
     pub fn raw(&self, row: &Row) -> Cow<'_, str> {
-        match self.defined(row.name) {
+        self.raw_of(row.name, row)
+    }
+
+    /// The unexpanded value of a name, which is that of its row or ends in it.
+    pub(crate) fn raw_of(&self, name: &str, row: &Row) -> Cow<'_, str> {
+        match self.defined(name) {
             Some(definition) => Cow::Borrowed(&definition.value),
             None => default(row, &self.named),
         }
     }
 
-    /// The expanded value of a row, with `$stress` set or not.
-    pub(crate) fn expanded(&self, row: &Row, stress: bool) -> Result<String, ValueError> {
-        let raw = self.raw(row);
+    /// The expanded value of a name, with `$stress` set or not.
+    pub(crate) fn expanded(
+        &self,
+        name: &str,
+        row: &Row,
+        stress: bool,
+    ) -> Result<String, ValueError> {
+        let raw = self.raw_of(name, row);
+        if row.raw { Ok(raw.into_owned()) } else { self.expand(name, raw, stress) }
+    }
+
+    /// What the value of a name would be if nothing defined it, and everything else were as it is.
+    pub(crate) fn expanded_default(&self, name: &str, row: &Row) -> Result<String, ValueError> {
+        let default = default(row, &self.named);
+        if row.raw { Ok(default.into_owned()) } else { self.expand(name, default, false) }
+    }
+
+    fn expand(&self, name: &str, raw: Cow<'_, str>, stress: bool) -> Result<String, ValueError> {
         if !raw.contains('$') {
             return Ok(raw.into_owned());
         }
         let template = Template::parse(&raw).map_err(ValueError::Template)?;
-        template.expand(row.name, &Under { settings: self, stress }).map_err(ValueError::Expand)
+        template.expand(name, &Under { settings: self, stress }).map_err(ValueError::Expand)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cf::{Definition, Definitions, LineError, Position, SyntaxError, SyntaxProblem};
+use hashbrown::HashSet;
 
 use crate::problem::Problem;
 
@@ -38,6 +39,7 @@ pub enum Origin {
 pub struct Sources {
     pub(crate) definitions: Vec<(Origin, Definition)>,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) services: Option<HashSet<Box<str>>>,
 }
 
 impl Sources {
@@ -103,6 +105,14 @@ impl Sources {
                 )),
             }
         }
+        self
+    }
+
+    /// The names of the services in master.cf, each of which has parameters of its own. Until they are
+    /// told, any name may be that of a service.
+    #[must_use]
+    pub fn services<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.services.get_or_insert_default().extend(names.into_iter().map(Into::into));
         self
     }
 

@@ -10,19 +10,28 @@ use table::{MapList, MatchList};
 
 use crate::reader::Reader;
 use crate::row::{Default, Row};
+use crate::syntax::{NameList, TableList};
 
 /// A type that a parameter can have.
 pub trait Typed: Sized {
     /// What the manual calls it.
     const KIND: &'static str;
+    /// Values are kept as they are written, `$` and all.
+    const RAW: bool = false;
+
+    /// Whether an expanded text is such a value, without opening anything; the error is what is allowed.
+    fn check(text: &str, row: &Row) -> Result<(), String>;
 
     /// Reads the value of a row; reports to the reader what is wrong with it.
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self>;
 }
 
 /// A type whose text alone decides.
-pub(crate) trait FromText: Sized {
+pub trait FromText: Sized {
+    /// What the manual calls it.
     const KIND: &'static str;
+    /// Values are kept as they are written, `$` and all.
+    const RAW: bool = false;
 
     /// The error is what is allowed.
     fn from_text(text: &str, row: &Row) -> Result<Self, String>;
@@ -30,6 +39,11 @@ pub(crate) trait FromText: Sized {
 
 impl<T: FromText> Typed for T {
     const KIND: &'static str = T::KIND;
+    const RAW: bool = T::RAW;
+
+    fn check(text: &str, row: &Row) -> Result<(), String> {
+        T::from_text(text, row).map(drop)
+    }
 
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         reader.parse(row, false, |text| T::from_text(text, row))
@@ -53,6 +67,10 @@ impl<T: Copy> Stress<T> {
 impl<T: FromText> Typed for Stress<T> {
     const KIND: &'static str = T::KIND;
 
+    fn check(text: &str, row: &Row) -> Result<(), String> {
+        T::check(text, row)
+    }
+
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         let calm = reader.parse(row, false, |text| T::from_text(text, row))?;
         let stressed = reader.parse(row, true, |text| T::from_text(text, row))?;
@@ -75,6 +93,15 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32, u64, usize);
 
+impl FromText for i32 {
+    const KIND: &'static str = "number";
+
+    /// For the few numbers that may be negative. They have no bounds.
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("a whole number, {} to {}", Self::MIN, Self::MAX))
+    }
+}
+
 impl FromText for bool {
     const KIND: &'static str = "yes or no";
 
@@ -90,13 +117,21 @@ impl FromText for Duration {
     /// (postfix `src/global/mail_conf_time.c`).
     fn from_text(text: &str, row: &Row) -> Result<Self, String> {
         let unit = match row.default {
-            Default::Text(text) => text.chars().last().and_then(Unit::of).unwrap_or_default(),
+            Default::Text(text) => unit_of(text),
             Default::Machine(_) => Unit::Second,
         };
         // Postfix keeps times in a C int; no one waits longer than its 68 years.
         let range = row.bounds.up_to(i32::MAX as u64);
         cf::seconds(text, unit, range).map(Self::from_secs)
     }
+}
+
+/// The letter at the end of a time; the last letter of `$name` is none.
+fn unit_of(default: &str) -> Unit {
+    let mut letters = default.chars().rev();
+    let unit = letters.next().and_then(Unit::of);
+    let counted = letters.next().is_some_and(|c| c.is_ascii_digit() || c == '}');
+    unit.filter(|_| counted).unwrap_or_default()
 }
 
 impl FromText for Box<str> {
@@ -143,7 +178,11 @@ impl FromText for List {
 }
 
 impl Typed for MapList {
-    const KIND: &'static str = "list of type:table";
+    const KIND: &'static str = <TableList as Typed>::KIND;
+
+    fn check(text: &str, row: &Row) -> Result<(), String> {
+        TableList::check(text, row)
+    }
 
     /// A table that is away is a warning: it may come back, and until then it answers Unavailable.
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
@@ -156,7 +195,11 @@ impl Typed for MapList {
 }
 
 impl Typed for MatchList {
-    const KIND: &'static str = "list of names, networks, type:table and /file";
+    const KIND: &'static str = <NameList as Typed>::KIND;
+
+    fn check(text: &str, row: &Row) -> Result<(), String> {
+        NameList::check(text, row)
+    }
 
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         let text = reader.text(row, false)?;

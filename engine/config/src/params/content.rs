@@ -22,5 +22,5 @@ params! {
     enable_original_recipient: bool = "yes";
     /// Bytes that must be free in the queue's file system; 0 is one and a half times
     /// message_size_limit.
-    queue_minfree: u64 = "0" => "the queue makes its room ahead, segment by segment, and refuses mail when it cannot";
+    queue_minfree: u64 = "0" => accepted "the queue makes its room ahead, segment by segment, and refuses mail when it cannot";
 }

@@ -8,6 +8,7 @@ mod log;
 mod mailbox;
 mod maps;
 mod queue;
+mod service;
 mod site;
 mod smtpd;
 
@@ -20,10 +21,22 @@ pub use site::Site;
 pub use smtpd::Smtpd;
 
 use crate::row::Row;
+use service::SERVICE;
 
-/// Every row of the table.
+/// Every row of the table, but for [`service_rows`].
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    [Site::ROWS, Smtpd::ROWS, Content::ROWS, Mailbox::ROWS, Maps::ROWS, Queue::ROWS, Log::ROWS]
-        .into_iter()
-        .flatten()
+    FIELDS.iter().chain(KNOWN).copied().flatten()
 }
+
+/// The rows whose names stand after the name of a service in master.cf, as in
+/// `relay_destination_concurrency_limit`.
+pub fn service_rows() -> impl Iterator<Item = &'static Row> {
+    SERVICE.iter()
+}
+
+/// The groups that a snapshot has fields for.
+const FIELDS: &[&[Row]] =
+    &[Site::ROWS, Smtpd::ROWS, Content::ROWS, Mailbox::ROWS, Maps::ROWS, Queue::ROWS, Log::ROWS];
+
+/// The groups whose rows have no fields.
+const KNOWN: &[&[Row]] = &[queue::SCHEDULER];

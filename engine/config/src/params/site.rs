@@ -21,16 +21,16 @@ params! {
     /// Domains whose mail is delivered to accounts of this machine.
     mydestination: MatchList = "$myhostname, localhost.$mydomain, localhost";
     /// The network addresses that are the host's own.
-    inet_interfaces: List = "all" => "the server listens where smtp_listen says until there is a master.cf";
+    inet_interfaces: List = "all" => accepted "the server listens where smtp_listen says until there is a master.cf";
     /// The IP versions in use.
-    inet_protocols: List = "all" => "the server listens where smtp_listen says until there is a master.cf";
+    inet_protocols: List = "all" => accepted "the server listens where smtp_listen says until there is a master.cf";
     /// Where the SMTP server listens: address:port, or a port for all addresses. Until there is a
     /// master.cf.
     smtp_listen: Listen = "127.0.0.1:2525";
     /// Clients that are trusted.
     mynetworks: MatchList = [networks];
     /// How much of the neighbourhood mynetworks has where it is not set.
-    mynetworks_style: NetworksStyle = "${{$compatibility_level} <level {2} ? {subnet} : {host}}" => "mynetworks has the loopback networks where it is not set";
+    mynetworks_style: NetworksStyle = "${{$compatibility_level} <level {2} ? {subnet} : {host}}" => accepted "mynetworks has the loopback networks where it is not set";
     /// Which release's defaults are wanted, where they have changed.
     compatibility_level: Level = "0";
     /// The name of the mail system in the greeting and in headers.
@@ -46,11 +46,11 @@ params! {
     /// How many shards run, each a thread on a core of its own; 0 is one for each core.
     shards: usize = "0", 0..=256;
     /// How many sessions the SMTP server holds at a time, over all shards.
-    default_process_limit: usize = "100", 1..=1_000_000 => "sessions are no processes here; memory is bounded by other limits";
+    default_process_limit: usize = "100", 1..=1_000_000 => accepted "sessions are no processes here; memory is bounded by other limits";
     /// How often starting a process is tried.
-    fork_attempts: u32 = "5", 1..=1_000_000 => "the engine does not fork";
+    fork_attempts: u32 = "5", 1..=1_000_000 => accepted "the engine does not fork";
     /// The pause between two attempts to start a process.
-    fork_delay: std::time::Duration = "1s", 1..=1_000_000 => "the engine does not fork";
+    fork_delay: std::time::Duration = "1s", 1..=1_000_000 => accepted "the engine does not fork";
     /// The null address, as the log and the queue listing print it.
     empty_address_recipient: Box<str> = "MAILER-DAEMON";
     /// Turns every permanent refusal into a temporary one, so that mistakes cost no mail.

@@ -67,13 +67,13 @@ params! {
     /// Verbs that end the session at once.
     smtpd_forbidden_commands: List = "CONNECT GET POST";
     /// Recipients without a mailbox are refused when they are named, not after.
-    smtpd_reject_unlisted_recipient: bool = "yes" => "unknown users are always refused when they are named";
+    smtpd_reject_unlisted_recipient: bool = "yes" => accepted "unknown users are always refused when they are named";
     /// The reply to a recipient in virtual_mailbox_domains without a mailbox.
     unknown_virtual_mailbox_reject_code: ReplyCode = "550";
     /// The reply to a recipient in a domain that is not ours.
     relay_domains_reject_code: ReplyCode = "554";
     /// The client's name is looked up and verified.
-    smtpd_peername_lookup: bool = "yes" => "clients are called unknown until there is a resolver";
+    smtpd_peername_lookup: bool = "yes" => accepted "clients are called unknown until there is a resolver";
     /// The client's port is in the log.
     smtpd_client_port_logging: bool = "no";
 }
