@@ -3,10 +3,12 @@
 //! Values only. Nothing here opens a file, reads a clock or knows how a message is stored.
 
 mod address;
+pub mod domain;
 mod envelope;
 mod id;
 mod job;
 pub mod log;
+pub mod rfc5322;
 mod sink;
 mod status;
 mod time;
