@@ -28,7 +28,10 @@ mod table_tests;
 mod tests;
 mod typed;
 
-pub use params::{Content, Log, Mailbox, Maps, Queue, Site, Smtpd, rows, service_rows};
+pub use params::{
+    Classes, Content, Log, Mailbox, Maps, Queue, Rewriting, Routing, Site, Smtpd, rows,
+    service_rows,
+};
 pub use path_template::{NoMailbox, PathTemplate};
 pub use print::{Printed, markdown};
 pub use problem::{Problem, Severity};
@@ -38,6 +41,10 @@ pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use source::{Machine, Origin, Sources};
 pub use syntax::Nonblank;
+pub use typed::address::{
+    AddressKind, AddressKinds, Extension, Extensions, Kinds, RecipientKinds, RewriteClient,
+    RewriteClients, SenderKinds, Transport,
+};
 pub use typed::{
     BareNewline, FromText, Level, List, Listen, Locks, MailboxSync, NetworksStyle, ReplyCode,
     Stress, Typed,

@@ -43,6 +43,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether somebody set it. What is wrong with the tables that a default names is said once, of the
+    /// parameters that it is made of: virtual_alias_domains has the tables of virtual_alias_maps.
+    pub(crate) fn is_set(&self, row: &Row) -> bool {
+        self.settings.defined(row.name).is_some()
+    }
+
     /// Reads the expanded value by `parse`, whose error is what is allowed.
     pub(crate) fn parse<T>(
         &mut self,

@@ -217,15 +217,11 @@ impl Scope for Under<'_> {
         self.settings.row(name).map(|row| default(row, &self.settings.named))
     }
 
-    /// Postfix registers one function (src/global/mail_conf.c). ASCII names are all that it is given
-    /// in practice; the others wait for IDNA, and say so.
+    /// Postfix registers one function (src/global/mail_conf.c).
     fn call(&self, function: &str, argument: &str) -> Option<Result<String, String>> {
-        (function == "domain_to_ascii").then(|| {
-            if argument.is_ascii() {
-                Ok(argument.to_ascii_lowercase())
-            } else {
-                Err(format!("\"{argument}\" is not ASCII; write its xn-- form"))
-            }
+        (function == "domain_to_ascii").then(|| match mail::domain::to_ascii(argument) {
+            Some(ascii) => Ok(ascii.to_ascii_lowercase()),
+            None => Err(format!("\"{argument}\" is no domain name that has an ASCII form")),
         })
     }
 }

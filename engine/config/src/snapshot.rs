@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use table::Tables;
 
 use crate::nearest::nearest;
-use crate::params::{Content, Log, Mailbox, Maps, Queue, Site, Smtpd};
+use crate::params::{Classes, Content, Log, Mailbox, Maps, Queue, Rewriting, Routing, Site, Smtpd};
 use crate::problem::{Problem, Severity};
 use crate::reader::Reader;
 use crate::row::{Row, Status};
@@ -26,6 +26,12 @@ pub struct Snapshot {
     pub mailbox: Mailbox,
     /// Lookup tables.
     pub maps: Maps,
+    /// How addresses are completed and replaced.
+    pub rewriting: Rewriting,
+    /// Which domains and recipients are known, and how.
+    pub classes: Classes,
+    /// Where each recipient goes.
+    pub routing: Routing,
     /// The queue and its scheduler.
     pub queue: Queue,
     /// The log.
@@ -50,6 +56,9 @@ impl Snapshot {
         let content = Content::read(&mut reader);
         let mailbox = Mailbox::read(&mut reader);
         let maps = Maps::read(&mut reader);
+        let rewriting = Rewriting::read(&mut reader);
+        let classes = Classes::read(&mut reader);
+        let routing = Routing::read(&mut reader);
         let queue = Queue::read(&mut reader);
         let log = Log::read(&mut reader);
         problems.extend(reader.into_problems());
@@ -64,13 +73,16 @@ impl Snapshot {
             key(a).cmp(&key(b))
         });
         let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-        match (site, smtpd, content, mailbox, maps, queue, log) {
+        match (site, smtpd, content, mailbox, maps, rewriting, classes, routing, queue, log) {
             (
                 Some(site),
                 Some(smtpd),
                 Some(content),
                 Some(mailbox),
                 Some(maps),
+                Some(rewriting),
+                Some(classes),
+                Some(routing),
                 Some(queue),
                 Some(log),
             ) if !failed => {
@@ -81,6 +93,9 @@ impl Snapshot {
                     content,
                     mailbox,
                     maps,
+                    rewriting,
+                    classes,
+                    routing,
                     queue,
                     log,
                     settings,

@@ -66,6 +66,7 @@ impl Sources {
             ("virtual_mailbox_template", "%d/%u/".to_owned()),
             ("virtual_mailbox_domains", mail_domains),
             ("mydestination", String::new()),
+            ("local_recipient_maps", String::new()),
         ] {
             self.define(Origin::Serve, name, &value, Position::new("serve", 0));
         }

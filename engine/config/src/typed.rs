@@ -1,5 +1,7 @@
 //! The types of parameters: how each is read from its expanded text.
 
+pub(crate) mod address;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -188,8 +190,10 @@ impl Typed for MapList {
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         let text = reader.text(row, false)?;
         let maps = Self::open(&text, reader.tables());
-        maps.troubles().for_each(|trouble| reader.warn(row, trouble.to_string()));
-        maps.notes().for_each(|note| reader.warn(row, note.to_string()));
+        if reader.is_set(row) {
+            maps.troubles().for_each(|trouble| reader.warn(row, trouble.to_string()));
+            maps.notes().for_each(|note| reader.warn(row, note.to_string()));
+        }
         Some(maps)
     }
 }
@@ -204,8 +208,10 @@ impl Typed for MatchList {
     fn read(reader: &mut Reader<'_>, row: &Row) -> Option<Self> {
         let text = reader.text(row, false)?;
         let list = Self::open(row.name, &text, reader.tables());
-        list.troubles().iter().for_each(|trouble| reader.warn(row, trouble.to_string()));
-        list.notes().iter().for_each(|note| reader.warn(row, note.to_string()));
+        if reader.is_set(row) {
+            list.troubles().iter().for_each(|trouble| reader.warn(row, trouble.to_string()));
+            list.notes().iter().for_each(|note| reader.warn(row, note.to_string()));
+        }
         Some(list)
     }
 }

@@ -8,6 +8,7 @@ mod log;
 mod mailbox;
 mod maps;
 mod queue;
+mod rewriting;
 mod service;
 mod site;
 mod smtpd;
@@ -17,6 +18,7 @@ pub use log::Log;
 pub use mailbox::Mailbox;
 pub use maps::Maps;
 pub use queue::Queue;
+pub use rewriting::{Classes, Rewriting, Routing};
 pub use site::Site;
 pub use smtpd::Smtpd;
 
@@ -35,8 +37,18 @@ pub fn service_rows() -> impl Iterator<Item = &'static Row> {
 }
 
 /// The groups that a snapshot has fields for.
-const FIELDS: &[&[Row]] =
-    &[Site::ROWS, Smtpd::ROWS, Content::ROWS, Mailbox::ROWS, Maps::ROWS, Queue::ROWS, Log::ROWS];
+const FIELDS: &[&[Row]] = &[
+    Site::ROWS,
+    Smtpd::ROWS,
+    Content::ROWS,
+    Mailbox::ROWS,
+    Maps::ROWS,
+    Rewriting::ROWS,
+    Classes::ROWS,
+    Routing::ROWS,
+    Queue::ROWS,
+    Log::ROWS,
+];
 
 /// The groups whose rows have no fields.
-const KNOWN: &[&[Row]] = &[queue::SCHEDULER];
+const KNOWN: &[&[Row]] = &[maps::ALIASES, queue::SCHEDULER];
