@@ -3,6 +3,7 @@
 //! Names and defaults are those that Postfix documents (`src/global/mail_params.h`), except where
 //! docs/postfix-differences.md says otherwise.
 
+mod clients;
 mod content;
 mod log;
 mod mailbox;
@@ -11,7 +12,11 @@ mod queue;
 mod rewriting;
 mod service;
 mod site;
+mod smtp;
+mod smtp_sasl;
+mod smtp_tls;
 mod smtpd;
+mod tls;
 
 pub use content::Content;
 pub use log::Log;
@@ -51,4 +56,25 @@ const FIELDS: &[&[Row]] = &[
 ];
 
 /// The groups whose rows have no fields.
-const KNOWN: &[&[Row]] = &[maps::ALIASES, queue::SCHEDULER];
+const KNOWN: &[&[Row]] = &[
+    maps::ALIASES,
+    queue::SCHEDULER,
+    log::LOG_FILE,
+    smtp::CONNECTIONS,
+    smtp::TIMES,
+    smtp::DIALOGUE,
+    smtp::OUTBOUND_CONTENT,
+    smtp::SMTP_ALONE,
+    smtp::LMTP_ALONE,
+    smtp::AGENTS,
+    smtp::LOOKUPS,
+    smtp_tls::CLIENT_TLS,
+    smtp_tls::CLIENT_CERTIFICATES,
+    smtp_tls::CLIENT_TLS_NOTES,
+    smtp_tls::SMTP_TLS_ALONE,
+    smtp_sasl::CLIENT_SASL,
+    smtp_sasl::CYRUS_CLIENT,
+    tls::TLS,
+    tls::RANDOMNESS,
+    tls::TLSPROXY_CLIENT,
+];
