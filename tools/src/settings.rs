@@ -120,7 +120,8 @@ impl Settings {
         let sources = match &self.kind {
             Kind::Trial { data, domains } => Sources::new().serve(data, domains),
             Kind::Directory { main_cf, text } => {
-                Sources::new().main_cf(&main_cf.display().to_string(), text)
+                let directory = main_cf.parent().unwrap_or(Path::new("."));
+                Sources::new().directory(directory).main_cf(&main_cf.display().to_string(), text)
             }
         };
         let sources = sources.overrides(self.overrides.iter().map(String::as_str));

@@ -130,9 +130,7 @@ fn unused(settings: &Settings) -> Vec<Problem> {
     let mut unknown: Vec<&cf::Definition> = settings
         .all_defined()
         .filter(|definition| settings.row(&definition.name).is_none())
-        .filter(|definition| {
-            !mentioned.contains(&*definition.name) && &*definition.name != "stress"
-        })
+        .filter(|definition| !mentioned.contains(&*definition.name))
         .collect();
     unknown.sort_by_key(|definition| definition.position.line);
     unknown
