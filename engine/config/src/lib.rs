@@ -9,6 +9,8 @@
 //! `serve` assumes) and never changes. It is handed down; there is no global. Sessions keep the one
 //! they started with.
 
+mod configuration;
+pub mod master;
 mod nearest;
 mod params;
 mod path_template;
@@ -28,6 +30,7 @@ mod table_tests;
 mod tests;
 mod typed;
 
+pub use configuration::{Configuration, ServiceConfig};
 pub use params::{
     Classes, Content, Log, Mailbox, Maps, Queue, Rewriting, Routing, Site, Smtpd, rows,
     service_rows,

@@ -60,6 +60,11 @@ impl Problem {
 }
 
 impl Severity {
+    /// Whether it stops the snapshot.
+    pub fn is_error(self) -> bool {
+        self == Self::Error
+    }
+
     /// The word before a problem in a report.
     pub const fn word(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use crate::problem::{Problem, Severity};
 use crate::reader::Reader;
 use crate::row::{Row, Status};
 use crate::settings::Settings;
-use crate::source::{Machine, Sources};
+use crate::source::{Machine, Origin, Sources};
 
 /// An immutable configuration. Build one, pass it down, replace it whole.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Snapshot {
         let queue = Queue::read(&mut reader);
         let log = Log::read(&mut reader);
         problems.extend(reader.into_problems());
-        problems.extend(unused(&settings));
+        problems.extend(unused(&settings, &sources.mentioned));
         problems.extend(ill_typed(&settings));
         problems.extend(without_effect(&settings));
         if let (Some(content), Some(mailbox)) = (&content, &mailbox) {
@@ -118,7 +118,7 @@ impl Snapshot {
 }
 
 /// Names that no row has and no value mentions: a misspelling, or left over from something.
-fn unused(settings: &Settings) -> Vec<Problem> {
+fn unused(settings: &Settings, elsewhere: &HashSet<Box<str>>) -> Vec<Problem> {
     let mut mentioned: HashSet<String> = HashSet::new();
     for definition in settings.all_defined() {
         if let Ok(template) = cf::Template::parse(&definition.value) {
@@ -130,7 +130,12 @@ fn unused(settings: &Settings) -> Vec<Problem> {
     let mut unknown: Vec<&cf::Definition> = settings
         .all_defined()
         .filter(|definition| settings.row(&definition.name).is_none())
-        .filter(|definition| !mentioned.contains(&*definition.name))
+        .filter(|definition| {
+            !mentioned.contains(&*definition.name)
+                && !elsewhere.contains(&definition.name)
+                && &*definition.name != "stress"
+                && settings.origin(&definition.name) != Some(Origin::Entry)
+        })
         .collect();
     unknown.sort_by_key(|definition| definition.position.line);
     unknown

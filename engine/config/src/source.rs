@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use cf::{Definition, Definitions, LineError, Position, SyntaxError, SyntaxProblem};
+use cf::{Definition, Definitions, LineError, Position, SyntaxError, SyntaxProblem, Template};
 use hashbrown::HashSet;
 
+use crate::master::{MasterCf, Service};
 use crate::problem::Problem;
 
 /// What the machine says about itself; some defaults depend on it. Found out by the shell.
@@ -26,13 +27,16 @@ impl Machine {
 /// What kind of source a definition is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// What is so without anybody having written it: the configuration directory, or what `ringpost
-    /// serve` assumes where it is given none.
+    /// What `ringpost serve` assumes where it is given no configuration directory.
     Serve,
     /// main.cf
     MainCf,
-    /// `-o name=value`
+    /// `-o name=value` of a command
     CommandLine,
+    /// `-o name=value` of an entry in master.cf
+    Service,
+    /// The entry itself: `$service_name`, `$process_name`
+    Entry,
 }
 
 /// All definitions, later ones overriding earlier ones.
@@ -41,6 +45,8 @@ pub struct Sources {
     pub(crate) definitions: Vec<(Origin, Definition)>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) services: Option<HashSet<Box<str>>>,
+    /// Names that values outside main.cf mention.
+    pub(crate) mentioned: HashSet<Box<str>>,
 }
 
 impl Sources {
@@ -71,14 +77,6 @@ impl Sources {
         ] {
             self.define(Origin::Serve, name, &value, Position::new("serve", 0));
         }
-        self
-    }
-
-    /// The directory that the configuration is in. What is written in main.cf comes after this.
-    #[must_use]
-    pub fn directory(mut self, directory: &Path) -> Self {
-        let value = directory.display().to_string();
-        self.define(Origin::Serve, "config_directory", &value, Position::new("directory", 0));
         self
     }
 
@@ -123,6 +121,35 @@ impl Sources {
     #[must_use]
     pub fn services<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.services.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// What main.cf must know of master.cf: the names of the services, and the names that their parameters
+    /// mention.
+    #[must_use]
+    pub fn master(mut self, master: &MasterCf) -> Self {
+        for definition in master.services.iter().flat_map(|service| &service.overrides) {
+            if let Ok(template) = Template::parse(&definition.value) {
+                template.names(&mut |name| {
+                    self.mentioned.insert(name.into());
+                });
+            }
+        }
+        self.services(master.services.iter().map(|service| &*service.name))
+    }
+
+    /// What an entry of master.cf sets for its service, and the names that are another one's for each
+    /// service.
+    #[must_use]
+    pub fn service(mut self, service: &Service) -> Self {
+        let own = service.overrides.iter().cloned();
+        self.definitions.extend(own.map(|definition| (Origin::Service, definition)));
+        for (name, value) in
+            [("service_name", &*service.name), ("process_name", service.command.name())]
+        {
+            // Last, because nobody can set these (postfix src/postconf/postconf_master.c).
+            self.define(Origin::Entry, name, value, service.position.clone());
+        }
         self
     }
 

@@ -47,7 +47,6 @@
 //!             transport: Transport(0),
 //!             next_hop: None,
 //!         }],
-//!         unresolved: 0,
 //!         recipients_total: 1,
 //!         content: Content::Arena { offset: 0, len: 4096 },
 //!         has_delivered_to: false,

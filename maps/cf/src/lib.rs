@@ -20,7 +20,7 @@ pub use definition::{
 pub use edit::{Edit, EditError, EditNote, Edited, edit};
 pub use entry::{EntryError, split_entry};
 pub use expand::{EXPANSION_BYTES_MAX, EXPANSION_STEPS_MAX, ExpandError, NoFunctions, Scope};
-pub use line::{LINE_BYTES_MAX, LineError, Lines, LogicalLine};
+pub use line::{LINE_BYTES_MAX, LineError, Lines, LogicalLine, is_nothing, is_space};
 pub use list::{Items, items, join, unbraced};
 pub use stream::{BadLine, Line, LineReader};
 pub use template::{NESTING_DEPTH_MAX, Template, TemplateError};

@@ -117,12 +117,12 @@ fn read(bytes: Vec<u8>) -> Result<String, LineError> {
 }
 
 /// A blank line or a comment.
-pub(crate) fn is_nothing(line: &[u8]) -> bool {
+pub fn is_nothing(line: &[u8]) -> bool {
     line.iter().find(|&&b| !is_space(b)).is_none_or(|&b| b == b'#')
 }
 
 /// C's `isspace`: what Postfix takes for white space.
-pub(crate) fn is_space(b: u8) -> bool {
+pub fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c)
 }
 

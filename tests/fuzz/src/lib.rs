@@ -19,6 +19,7 @@ mod config;
 mod content;
 mod headers;
 mod main_cf;
+mod master_cf;
 mod parameters;
 mod patterns;
 mod queue_record;
@@ -34,6 +35,7 @@ targets! {
     content: 40_000,
     headers: 50_000,
     main_cf: 50_000,
+    master_cf: 20_000,
     parameters: 100_000,
     patterns: 2_000,
     queue_record: 100_000,

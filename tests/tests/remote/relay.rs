@@ -44,8 +44,6 @@ struct State {
     open: AtomicUsize,
     /// Connections there have been.
     all: AtomicUsize,
-    /// What clients have said.
-    said: Mutex<Vec<u8>>,
 }
 
 impl Relay {
@@ -59,7 +57,6 @@ impl Relay {
             held: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             all: AtomicUsize::new(0),
-            said: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         // It ends with the process: nobody else can reach it.
@@ -93,11 +90,6 @@ impl Relay {
         self.state.open.load(Ordering::SeqCst)
     }
 
-    /// All that clients have said.
-    pub(crate) fn said(&self) -> Vec<u8> {
-        self.state.said.lock().expect("no thread of a relay panics").clone()
-    }
-
     /// Connections there have been.
     pub(crate) fn all(&self) -> usize {
         self.state.all.load(Ordering::SeqCst)
@@ -109,7 +101,7 @@ impl State {
         *self.mode.lock().expect("no thread of a relay panics")
     }
 
-    fn serve(self: &Arc<Self>, client: TcpStream) {
+    fn serve(&self, client: TcpStream) {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.all.fetch_add(1, Ordering::SeqCst);
         let served = self.relay(&client);
@@ -118,28 +110,12 @@ impl State {
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Passes questions on, and notes them.
-    fn questions(&self, mut client: TcpStream, server: &mut UnixStream) -> std::io::Result<()> {
-        let mut chunk = [0; 65_536];
-        loop {
-            let read = client.read(&mut chunk)?;
-            if read == 0 {
-                return Ok(());
-            }
-            let mut said = self.said.lock().expect("no thread of a relay panics");
-            said.extend_from_slice(&chunk[..read]);
-            drop(said);
-            server.write_all(&chunk[..read])?;
-        }
-    }
-
-    fn relay(self: &Arc<Self>, client: &TcpStream) -> std::io::Result<()> {
+    fn relay(&self, client: &TcpStream) -> std::io::Result<()> {
         client.set_nodelay(true)?;
         let server = UnixStream::connect(&self.target)?;
-        let (from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-        let state = Arc::clone(self);
+        let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
         let asking = thread::spawn(move || {
-            let _ = state.questions(from_client, &mut to_server);
+            let _ = std::io::copy(&mut from_client, &mut to_server);
             let _ = to_server.shutdown(Shutdown::Both);
         });
         let result = self.answers(server, client);

@@ -15,7 +15,6 @@ mod patterns;
 mod policy;
 mod postfix;
 mod postmap;
-mod reload;
 mod slow;
 mod smuggling;
 mod swap;
