@@ -1,9 +1,12 @@
 //! agentd: writes mailboxes with their owners' rights, and talks to nobody but the engine.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
+use agent::{Answer, Attempt, Contents, Deliver};
+use arc_swap::ArcSwap;
 use config::Snapshot;
 use mailbox::InUse;
 use remote::Remote;
@@ -62,16 +65,17 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 };
                 // Behind the rights given up, which are a thread's own. The engine has the log, and is
                 // given whatever agentd is given.
+                let current = Arc::new(ArcSwap::new(snapshot));
+                let take = {
+                    let current = Arc::clone(&current);
+                    move |snapshot| current.store(snapshot)
+                };
                 loader = Some(
-                    Loader::start(catalog, Arc::clone(channel), |_, _| {})
+                    Loader::start(catalog, Arc::clone(channel), |_, _| {}, take)
                         .map_err(|error| format!("start loader of tables: {error}"))?,
                 );
-                agents = Some(Agents {
-                    snapshot,
-                    rights,
-                    in_use: InUse::default(),
-                    threads: Vec::new(),
-                });
+                agents =
+                    Some(Agents { current, rights, in_use: InUse::default(), threads: Vec::new() });
             }
             Order::Links => waiting = fds,
             Order::Begin => {
@@ -98,6 +102,19 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                     loader.change(path, purpose);
                 }
             }
+            Order::Files(files) => {
+                if let Some(loader) = &loader {
+                    loader.files(files, fds);
+                }
+            }
+            Order::Reload => {
+                let file = fds.into_iter().next().ok_or("the settings are missing")?;
+                let settings = Settings::from_file(file.into())
+                    .map_err(|error| format!("the settings cannot be read: {error}"))?;
+                if let Some(loader) = &loader {
+                    loader.reload(settings);
+                }
+            }
             Order::Listen(_) | Order::ReopenLog => {}
         }
         // After the beginning, links come for a new engine.
@@ -109,7 +126,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
 
 /// What all agents have in common.
 struct Agents {
-    snapshot: Arc<Snapshot>,
+    current: Current,
     rights: Rights,
     in_use: InUse,
     threads: Vec<thread::JoinHandle<()>>,
@@ -126,11 +143,11 @@ impl Agents {
             let _ = thread.join();
         }
         for (shard, link) in links.into_iter().enumerate() {
-            let (snapshot, rights) = (Arc::clone(&self.snapshot), self.rights);
+            let (current, rights) = (Arc::clone(&self.current), self.rights);
             let in_use = self.in_use.clone();
             let thread = thread::Builder::new()
                 .name(format!("virtual-{shard}"))
-                .spawn(move || deliver(link, snapshot, rights, in_use))
+                .spawn(move || deliver(link, current, rights, in_use))
                 .map_err(|error| format!("start agent: {error}"))?;
             self.threads.push(thread);
         }
@@ -140,15 +157,49 @@ impl Agents {
 
 /// Serves one shard of an engine until it closes the link. An agent that cannot go on takes the process
 /// with it: master starts another, and the engine gives it what this one had.
-fn deliver(link: OwnedFd, snapshot: Arc<Snapshot>, rights: Rights, in_use: InUse) {
+fn deliver(link: OwnedFd, current: Current, rights: Rights, in_use: InUse) {
     let _vital = Vital;
     // Made here because credentials belong to a thread.
-    let result = VirtualAgent::new(snapshot, rights, in_use)
+    let result = Following::new(current, rights, in_use)
         .map_err(|error| error.to_string())
         .and_then(|mut agent| agent::serve(link, &mut agent).map_err(|error| error.to_string()));
     if let Err(why) = result {
         eprintln!("ringpost: fatal: virtual agent: {why}");
         std::process::exit(1);
+    }
+}
+
+/// The configuration in use. A new one counts from the next batch on.
+type Current = Arc<ArcSwap<Snapshot>>;
+
+/// An agent that is made anew when the configuration is another one.
+struct Following {
+    current: Current,
+    snapshot: Arc<Snapshot>,
+    agent: VirtualAgent,
+    rights: Rights,
+    in_use: InUse,
+}
+
+impl Following {
+    fn new(current: Current, rights: Rights, in_use: InUse) -> io::Result<Self> {
+        let snapshot = current.load_full();
+        let agent = VirtualAgent::new(Arc::clone(&snapshot), rights, in_use.clone())?;
+        Ok(Self { current, snapshot, agent, rights, in_use })
+    }
+}
+
+impl Deliver for Following {
+    fn deliver(&mut self, batch: &[Attempt], contents: &mut Contents) -> Vec<Answer> {
+        if !Arc::ptr_eq(&self.snapshot, &self.current.load()) {
+            let (current, in_use) = (Arc::clone(&self.current), self.in_use.clone());
+            match Self::new(current, self.rights, in_use) {
+                Ok(renewed) => *self = renewed,
+                // The one there is delivers as well, and the next batch comes by here again.
+                Err(error) => eprintln!("ringpost: warning: virtual agent: {error}"),
+            }
+        }
+        self.agent.deliver(batch, contents)
     }
 }
 

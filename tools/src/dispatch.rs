@@ -233,6 +233,7 @@ impl Dispatch {
                     .zip(&envelope.recipients)
                     .map(|(number, recipient)| pending(number, recipient))
                     .collect(),
+                unresolved: 0,
                 recipients_total: envelope.recipients.len() as u32,
                 content: place.on_disk_content(),
                 has_delivered_to,
@@ -321,6 +322,7 @@ impl Dispatch {
             arrival: envelope.arrival,
             sender: envelope.sender.clone(),
             recipients,
+            unresolved: 0,
             recipients_total: envelope.recipients.len() as u32,
             content,
             has_delivered_to: message.has_delivered_to,

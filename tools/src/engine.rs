@@ -1,9 +1,8 @@
 //! The engine: a shard on each core, and the conversation with master.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,10 +22,11 @@ use tokio::sync::{mpsc, watch};
 use crate::control::Channel;
 use crate::freshness;
 use crate::limits;
+use crate::listening::Endpoint;
 use crate::privilege;
 use crate::sandbox;
 use crate::settings::Settings;
-use crate::shard::{self, Shard};
+use crate::shard::{self, Renewal, Shard};
 use crate::start::{Order, Report, Start};
 use crate::swap::{Loader, Say};
 
@@ -34,6 +34,8 @@ use crate::swap::{Loader, Say};
 const SLICES_MAX: usize = 256;
 /// How long an engine waits for its predecessor, which may still be ending, to let go of the queue.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// How long the shards may take to follow a new configuration before master is told that they do.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Descriptors that are not sessions: segments, index, listeners, links, log.
 const OTHER_FDS: usize = 256;
 
@@ -42,8 +44,31 @@ const OTHER_FDS: usize = 256;
 struct Orders {
     start: Option<(Start, Settings)>,
     log: Option<File>,
-    listeners: HashMap<SocketAddr, Vec<TcpListener>>,
+    doors: Vec<Door>,
     links: Vec<OwnedFd>,
+}
+
+/// Listening sockets of an endpoint that are not given to shards yet.
+struct Door {
+    endpoint: Endpoint,
+    sockets: Vec<TcpListener>,
+}
+
+impl Door {
+    /// Takes in what master has sent for one endpoint, in one part or several.
+    fn add(doors: &mut Vec<Self>, endpoint: Endpoint, fds: Vec<OwnedFd>) {
+        let sockets = fds.into_iter().map(TcpListener::from);
+        match doors.iter_mut().find(|door| door.endpoint == endpoint) {
+            Some(door) => door.sockets.extend(sockets),
+            None => doors.push(Self { endpoint, sockets: sockets.collect() }),
+        }
+    }
+
+    /// One socket of each endpoint.
+    fn one_of_each(doors: &mut [Self]) -> Vec<(Endpoint, TcpListener)> {
+        let one = |door: &mut Self| Some((door.endpoint.clone(), door.sockets.pop()?));
+        doors.iter_mut().filter_map(one).collect()
+    }
 }
 
 /// The engine's whole life. `channel` is the way to master.
@@ -78,13 +103,16 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let (stop, stopping) = watch::channel(false);
     let (ready, becoming_ready) = std::sync::mpsc::channel();
     let anvil = Anvil::default();
-    let mut listeners = orders.listeners;
+    let mut doors = orders.doors;
+    let mut renewals = Vec::new();
     let mut links = Vec::new();
     let mut listings = Vec::new();
     let mut threads = Vec::new();
     for (number, slices) in slices.into_iter().enumerate() {
         let (link, arriving) = mpsc::unbounded_channel();
         links.push(link);
+        let (renew, renewing) = mpsc::unbounded_channel();
+        renewals.push(renew);
         let (ask, asked) = mpsc::unbounded_channel();
         listings.push(ask);
         let shard = Shard {
@@ -98,7 +126,8 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
             boot_id: boot_id.clone(),
             time_zone: time_zone.clone(),
             slices,
-            listeners: listeners.values_mut().filter_map(Vec::pop).collect(),
+            listeners: Door::one_of_each(&mut doors),
+            renewals: renewing,
             links: arriving,
             listings: asked,
             anvil: anvil.clone(),
@@ -119,13 +148,30 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     freshness::listen(&queue, listings)
         .map_err(|error| format!("queue {}: public/showq: {error}", start.queue.display()))?;
     let pen = log.mail.pen();
-    let loader = Loader::start(catalog, Arc::clone(channel), move |how, text| say(&pen, how, text))
+    let new_doors: Arc<Mutex<Vec<Door>>> = Arc::default();
+    let doors = Arc::clone(&new_doors);
+    let renew = move |settings: Arc<Snapshot>| {
+        let mut doors = std::mem::take(&mut *doors.lock().unwrap_or_else(PoisonError::into_inner));
+        let (taken, all_taken) = std::sync::mpsc::channel::<()>();
+        for shard in &renewals {
+            let listeners = Door::one_of_each(&mut doors);
+            let (settings, taken) = (Arc::clone(&settings), taken.clone());
+            // A shard that has ended serves nobody.
+            let _ = shard.send(Renewal { settings, listeners, _taken: taken });
+        }
+        drop(taken);
+        // Nobody sends: it ends when the last shard has dropped its end.
+        let _ = all_taken.recv_timeout(RENEWAL_TIMEOUT);
+    };
+    let say = move |how, text: &str| say(&pen, how, text);
+    let loader = Loader::start(catalog, Arc::clone(channel), say, renew)
         .map_err(|error| format!("start loader of tables: {error}"))?;
     let told = channel.send(&Report::Ready, &[]);
 
     // A shard that ends by itself has panicked: what it had accepted is in the queue, and a new engine
     // can go on with it.
-    watch_shards(threads, channel, &links, &log, &loader, &stop, told.is_ok());
+    let told = told.is_ok();
+    watch_shards(threads, channel, &links, &log, (&loader, &new_doors), &stop, told);
     Ok(())
 }
 
@@ -135,7 +181,7 @@ fn watch_shards(
     channel: &Channel,
     links: &[mpsc::UnboundedSender<OwnedFd>],
     log: &Log,
-    loader: &Loader,
+    (loader, doors): (&Loader, &Mutex<Vec<Door>>),
     stop: &watch::Sender<bool>,
     mut master: bool,
 ) {
@@ -145,6 +191,12 @@ fn watch_shards(
             Ok(Some((Order::ReopenLog, fds))) => log.reopen(fds.into_iter().next()),
             Ok(Some((Order::TableFile(path, state), fds))) => loader.file(path, state, fds),
             Ok(Some((Order::Tables(path, purpose), _))) => loader.change(path, purpose),
+            Ok(Some((Order::Files(files), fds))) => loader.files(files, fds),
+            Ok(Some((Order::Listen(endpoint), fds))) => {
+                let mut doors = doors.lock().unwrap_or_else(PoisonError::into_inner);
+                Door::add(&mut doors, endpoint, fds);
+            }
+            Ok(Some((Order::Reload, fds))) => reload(loader, channel, fds),
             Ok(Some((Order::Stop, _))) => break,
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => master = false,
@@ -160,6 +212,18 @@ fn watch_shards(
         let _ = thread.join();
     }
     log.mail.flush();
+}
+
+fn reload(loader: &Loader, channel: &Channel, fds: Vec<OwnedFd>) {
+    let file = fds.into_iter().next().ok_or_else(|| io::Error::other("they are missing"));
+    match file.and_then(|file| Settings::from_file(file.into())) {
+        Ok(settings) => loader.reload(settings),
+        Err(error) => {
+            let why = format!("the settings cannot be read: {error}");
+            // If master is gone, that is the next thing to be noticed.
+            let _ = channel.send(&Report::Reloaded(Err(why)), &[]);
+        }
+    }
 }
 
 /// Reads master's orders up to "begin"; `None` where master is gone.
@@ -180,14 +244,15 @@ fn receive(channel: &Channel) -> Result<Option<Orders>, String> {
                 orders.start = Some((start, settings));
                 orders.log = fds.next();
             }
-            Order::Listen(address) => {
-                let sockets = fds.into_iter().map(TcpListener::from);
-                orders.listeners.entry(address).or_default().extend(sockets);
-            }
+            Order::Listen(endpoint) => Door::add(&mut orders.doors, endpoint, fds),
             Order::Links => orders.links = fds,
             Order::Begin => return Ok(Some(orders)),
             Order::Stop => return Ok(None),
-            Order::ReopenLog | Order::TableFile(..) | Order::Tables(..) => {}
+            Order::ReopenLog
+            | Order::TableFile(..)
+            | Order::Tables(..)
+            | Order::Files(_)
+            | Order::Reload => {}
         }
     }
 }

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -15,12 +14,15 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use table::{Manner, Source};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::child::{Child, Role};
 use crate::control::FDS_MAX;
+use crate::listening::Listening;
+use crate::reload::{self, Renewal, Running};
 use crate::start::{Loaded, Order, Purpose, Report, Start};
-use crate::swap::{By, Change, HandOver, Step, Watch};
+use crate::swap::{By, Change, Command, HandOver, Missing, Step, Watch};
 
 /// Names and addresses of people are in the log: it is not for everyone on the host to read.
 const LOG_MODE: u32 = 0o640;
@@ -30,15 +32,25 @@ const STOP_SECS_MAX: u64 = 20;
 const STEADY_SECS: u64 = 10;
 /// The longest such delay.
 const RESTART_DELAY_SECS_MAX: u64 = 10;
+/// Bytes of the names of files in one order; the rest of a message is for what is said about them.
+const FILES_BYTES_MAX: usize = 8 << 10;
+/// What is said about one, in bytes.
+const STAMP_BYTES_MAX: usize = 200;
+/// How long a child may leave its orders unread.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two attempts to tell it.
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 /// All that the children need.
 pub(crate) struct Plan {
     /// How they are to run.
     pub(crate) start: Start,
-    /// The settings, as a file that can be read anew for each child.
+    /// The configuration in use.
+    pub(crate) running: Running,
+    /// Its settings, as a file that can be read anew for each child.
     pub(crate) settings: File,
-    /// Bound sockets, one for each shard.
-    pub(crate) listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
+    /// Bound sockets.
+    pub(crate) listening: Vec<Listening>,
     /// Whether children are programs or threads.
     pub(crate) processes: bool,
     /// `maillog_file`, where the log goes to a file. Master opens it: the engine may not be able to.
@@ -60,20 +72,6 @@ impl Plan {
     }
 }
 
-/// Binds `address` once for each shard; port 0 becomes one port for all of them.
-pub(crate) fn bind(
-    address: SocketAddr,
-    shards: usize,
-) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let first = ring::Listener::bind(address)?;
-    let address = first.local_addr()?;
-    let mut sockets = vec![first];
-    for _ in 1..shards {
-        sockets.push(ring::Listener::bind(address)?);
-    }
-    Ok((address, sockets))
-}
-
 /// Why master ended by itself.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -90,25 +88,30 @@ impl From<io::Error> for Failure {
 }
 
 /// Runs the mail system until a signal ends it. `say` gets lines for the log.
-pub(crate) fn run(plan: &Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Result<(), Failure> {
+pub(crate) fn run(plan: Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(supervise(plan, ready, say))
 }
 
-async fn supervise(plan: &Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Result<(), Failure> {
+async fn supervise(
+    mut plan: Plan,
+    ready: impl FnOnce(),
+    say: impl Fn(&str),
+) -> Result<(), Failure> {
     let mut signals = Signals {
         interrupt: signal(SignalKind::interrupt())?,
         terminate: signal(SignalKind::terminate())?,
         reopen: signal(SignalKind::user_defined1())?,
+        reload: signal(SignalKind::hangup())?,
     };
     // Before the children read them: what changes meanwhile is noticed.
     let mut watch = Watch::start(plan.sources.clone(), By::Kernel)?;
     let (engine_ends, agent_ends) = links(plan.start.shards)?;
-    let mut agentd = Post::new(start_agentd(plan, &agent_ends)?);
-    let mut engine = Post::new(start_engine(plan, &engine_ends)?);
+    let mut agentd = Post::new(start_agentd(&plan, &agent_ends)?);
+    let mut engine = Post::new(start_engine(&plan, &engine_ends)?);
     drop((engine_ends, agent_ends));
 
-    match attend(plan, &mut engine, &mut agentd, &mut signals, &mut watch, ready, &say).await {
+    match attend(&mut plan, &mut engine, &mut agentd, &mut signals, &mut watch, ready, &say).await {
         Ok(()) => {
             say("terminating");
             stop(engine.child, agentd.child, signals.interrupt, say).await;
@@ -128,11 +131,12 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     reopen: Signal,
+    reload: Signal,
 }
 
 /// Keeps both children running until a signal ends it.
 async fn attend(
-    plan: &Plan,
+    plan: &mut Plan,
     engine: &mut Post,
     agentd: &mut Post,
     signals: &mut Signals,
@@ -142,6 +146,7 @@ async fn attend(
 ) -> Result<(), Failure> {
     let mut ready = Some(ready);
     let mut tables = HandOver::default();
+    let mut reload = Reload::Idle;
     loop {
         let steps = tokio::select! {
             _ = signals.interrupt.recv() => return Ok(()),
@@ -154,6 +159,19 @@ async fn attend(
                 }
                 Vec::new()
             },
+            _ = signals.reload.recv(), if matches!(reload, Reload::Idle) => {
+                let running = plan.running.clone();
+                let preparing = tokio::task::spawn_blocking(move || reload::prepare(&running));
+                reload = Reload::Preparing(preparing);
+                Vec::new()
+            }
+            prepared = reload.prepared() => {
+                reload = match prepared {
+                    Ok(renewal) => begin_reload(renewal, agentd, watch, say).await,
+                    Err(why) => refuse_reload(&why, say),
+                };
+                Vec::new()
+            }
             change = watch.next() => tables.changed(change),
             report = engine.report() => match report? {
                 Some(Report::Ready) => {
@@ -166,8 +184,17 @@ async fn attend(
                     say(&format!("warning: engine cannot run: {why}"));
                     Vec::new()
                 }
+                Some(Report::Reloaded(result)) => {
+                    reload = match (reload, result) {
+                        (Reload::Engine(renewal), Ok(())) => end_reload(*renewal, plan, say),
+                        (_, Err(why)) => refuse_reload(&[format!("engine: {why}")], say),
+                        (other, Ok(())) => other,
+                    };
+                    Vec::new()
+                }
                 Some(report) => on_tables(&mut tables, Role::Engine, report),
                 None => {
+                    reload = reload.interrupted(say);
                     tables.gone(Role::Engine);
                     engine.vacate(plan, "engine", say).await?;
                     Vec::new()
@@ -186,8 +213,22 @@ async fn attend(
                     say(&format!("warning: agentd cannot run: {why}"));
                     Vec::new()
                 }
+                Some(Report::Reloaded(result)) => {
+                    reload = match (reload, result) {
+                        (Reload::Agentd(renewal), Ok(())) => {
+                            match pass_on(engine, &renewal).await {
+                                Ok(()) => Reload::Engine(renewal),
+                                Err(error) => refuse_reload(&[error.to_string()], say),
+                            }
+                        }
+                        (_, Err(why)) => refuse_reload(&[format!("agentd: {why}")], say),
+                        (other, Ok(())) => other,
+                    };
+                    Vec::new()
+                }
                 Some(report) => on_tables(&mut tables, Role::Agentd, report),
                 None => {
+                    reload = reload.interrupted(say);
                     tables.gone(Role::Agentd);
                     agentd.vacate(plan, "agentd", say).await?;
                     Vec::new()
@@ -230,8 +271,112 @@ fn on_tables(tables: &mut HandOver, role: Role, report: Report) -> Vec<Step> {
             Vec::new()
         }
         Report::Tables { path, loaded } => tables.loaded(role, &path, loaded),
-        Report::Ready | Report::Refused(_) => Vec::new(),
+        Report::Ready | Report::Refused(_) | Report::Reloaded(_) => Vec::new(),
     }
+}
+
+/// How far a new configuration is.
+enum Reload {
+    /// There is none.
+    Idle,
+    /// It is read and checked.
+    Preparing(JoinHandle<Result<Renewal, Vec<String>>>),
+    /// agentd builds it.
+    Agentd(Box<Renewal>),
+    /// agentd has it in use, the engine builds it.
+    Engine(Box<Renewal>),
+}
+
+impl Reload {
+    /// What the files have come to; never, where nobody reads them.
+    async fn prepared(&mut self) -> Result<Renewal, Vec<String>> {
+        match self {
+            Self::Preparing(reading) => {
+                reading.await.unwrap_or_else(|error| Err(vec![error.to_string()]))
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// A child is gone, and its successor starts with the configuration before.
+    fn interrupted(self, say: &impl Fn(&str)) -> Self {
+        match self {
+            Self::Agentd(_) | Self::Engine(_) => {
+                refuse_reload(&["a process has ended meanwhile; try again".to_owned()], say)
+            }
+            other => other,
+        }
+    }
+}
+
+fn refuse_reload(why: &[String], say: &impl Fn(&str)) -> Reload {
+    for line in why {
+        say(&format!("warning: reload: {line}"));
+    }
+    say("warning: reload: the configuration before stays in use");
+    Reload::Idle
+}
+
+async fn begin_reload(
+    mut renewal: Renewal,
+    agentd: &Post,
+    watch: &Watch,
+    say: &impl Fn(&str),
+) -> Reload {
+    for warning in std::mem::take(&mut renewal.warnings) {
+        say(&format!("warning: {warning}"));
+    }
+    for (source, opened) in &renewal.files {
+        let seen = opened.as_ref().map(|(_, stamp)| *stamp).map_err(Missing::clone);
+        watch.tell(Command::Add { path: source.path.clone(), manner: source.manner, seen });
+    }
+    match pass_on(agentd, &renewal).await {
+        Ok(()) => Reload::Agentd(Box::new(renewal)),
+        Err(error) => refuse_reload(&[error.to_string()], say),
+    }
+}
+
+fn end_reload(renewal: Renewal, plan: &mut Plan, say: &impl Fn(&str)) -> Reload {
+    let Renewal { running, file, opened, .. } = renewal;
+    plan.listening.retain(|it| running.endpoints.contains(&it.endpoint));
+    plan.listening.extend(opened);
+    plan.settings = file;
+    plan.running = running;
+    let (version, name) = (env!("CARGO_PKG_VERSION"), plan.running.settings.name());
+    say(&format!("reload -- version {version}, configuration {name}"));
+    Reload::Idle
+}
+
+/// Gives a child a new configuration and all that it is made of.
+async fn pass_on(child: &Post, renewal: &Renewal) -> io::Result<()> {
+    let mut part = Vec::new();
+    let mut fds = Vec::new();
+    let mut bytes = 0;
+    for (source, opened) in &renewal.files {
+        // Paths are at most 4 KiB long, and a message has room for some of them.
+        let path = &source.path;
+        if bytes + path.as_os_str().len() > FILES_BYTES_MAX || fds.len() == FDS_MAX {
+            child.tell_in_time(&Order::Files(std::mem::take(&mut part)), &fds).await?;
+            fds.clear();
+            bytes = 0;
+        }
+        bytes += path.as_os_str().len() + STAMP_BYTES_MAX;
+        match opened {
+            Ok((file, stamp)) => {
+                fds.push(file.as_fd());
+                part.push((path.clone(), Ok(*stamp)));
+            }
+            Err(missing) => part.push((path.clone(), Err(missing.clone()))),
+        }
+    }
+    child.tell_in_time(&Order::Files(part), &fds).await?;
+    for Listening { endpoint, sockets, .. } in &renewal.opened {
+        for sockets in sockets.chunks(FDS_MAX) {
+            let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+            child.tell_in_time(&Order::Listen(endpoint.clone()), &fds).await?;
+        }
+    }
+    child.tell_in_time(&Order::Reload, &[renewal.file.as_fd()]).await
 }
 
 fn send_change(child: &Post, change: &Change, purpose: Purpose) -> io::Result<()> {
@@ -295,10 +440,10 @@ fn start_agentd(plan: &Plan, links: &[OwnedFd]) -> io::Result<Child> {
 
 fn start_engine(plan: &Plan, links: &[OwnedFd]) -> io::Result<Child> {
     let child = start(plan, Role::Engine)?;
-    for (address, sockets) in &plan.listeners {
+    for Listening { endpoint, sockets, .. } in &plan.listening {
         for part in sockets.chunks(FDS_MAX) {
             let fds: Vec<_> = part.iter().map(AsFd::as_fd).collect();
-            child.tell(&Order::Listen(*address), &fds)?;
+            child.tell(&Order::Listen(endpoint.clone()), &fds)?;
         }
     }
     child.tell(&Order::Links, &borrowed(links))?;
@@ -347,6 +492,22 @@ impl Post {
     /// Tells the child something. What comes after it gets all it needs when it is started.
     fn tell(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.child.as_ref().map_or(Ok(()), |child| child.tell(order, fds))
+    }
+
+    /// The same for more than a socket holds: waits until the child has read what came before.
+    async fn tell_in_time(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let deadline = Instant::now() + TELL_TIMEOUT;
+        loop {
+            match self.tell(order, fds) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(TELL_AGAIN_AFTER).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// The child's next word.

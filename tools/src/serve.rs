@@ -14,8 +14,10 @@ use maillog::Destination;
 use remote::Remote;
 
 use crate::cli::{BackendChoice, LogForm, Serve};
+use crate::listening::{Endpoint, Listening};
 use crate::master::{self, Failure, Plan};
 use crate::privilege;
+use crate::reload::Running;
 use crate::settings::Settings;
 use crate::start::Start;
 
@@ -37,7 +39,7 @@ pub(crate) fn run(options: &Serve) -> ExitCode {
                 let _ = stdout.write_all(banner.as_bytes()).and_then(|()| stdout.flush());
                 master_log.started();
             };
-            match master::run(&plan, ready, say) {
+            match master::run(plan, ready, say) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(Failure::Refused(why)) => fail(EX_UNAVAILABLE, &why),
                 Err(Failure::Io(error)) => fail(EX_UNAVAILABLE, &error.to_string()),
@@ -125,12 +127,14 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
         shards => shards,
     };
 
-    let mut listeners = Vec::new();
-    for &address in snapshot.site.smtp_listen.iter() {
-        let bound = master::bind(address, shards).map_err(|error| {
+    let endpoints = Endpoint::all(&snapshot);
+    let mut listening = Vec::new();
+    for endpoint in &endpoints {
+        let bound = Listening::bind(endpoint.clone(), shards).map_err(|error| {
+            let address = endpoint.address;
             unavailable(format!("cannot listen on {address}: {error}{}", hint(&error)))
         })?;
-        listeners.push(bound);
+        listening.push(bound);
     }
     let trial = settings.trial_directory().is_some();
     let start = Start {
@@ -141,7 +145,7 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
         log_json: options.log == LogForm::Json,
         show_deliveries: trial,
     };
-    let addresses: Vec<SocketAddr> = listeners.iter().map(|(address, _)| *address).collect();
+    let addresses: Vec<SocketAddr> = listening.iter().map(|it| it.address).collect();
     let banner = banner(&snapshot, &start, &addresses, why_not_uring.as_deref());
     let file = settings.to_file().map_err(|error| unavailable(format!("settings: {error}")))?;
     let style = if start.log_json { Style::Json } else { Style::Postfix };
@@ -153,7 +157,8 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
         _ => None,
     };
     let sources = catalog.sources();
-    let plan = Plan { start, settings: file, listeners, processes: root, log, sources };
+    let running = Running { settings, snapshot, endpoints, shards };
+    let plan = Plan { start, running, settings: file, listening, processes: root, log, sources };
     plan.open_log().map_err(|error| config(error.to_string()))?;
     Ok((plan, banner, master_log))
 }

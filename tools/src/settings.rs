@@ -35,16 +35,20 @@ enum Kind {
     Directory { main_cf: PathBuf, text: Vec<u8> },
 }
 
+impl Kind {
+    fn directory(main_cf: PathBuf) -> Result<Self, String> {
+        match std::fs::read(&main_cf) {
+            Ok(text) => Ok(Self::Directory { main_cf, text }),
+            Err(error) => Err(format!("cannot read {}: {error}", main_cf.display())),
+        }
+    }
+}
+
 impl Settings {
     /// Reads what the command line names.
     pub(crate) fn read(configuration: &Configuration) -> Result<Self, String> {
         let kind = match &configuration.config {
-            Some(directory) => {
-                let main_cf = directory.join("main.cf");
-                let text = std::fs::read(&main_cf)
-                    .map_err(|error| format!("cannot read {}: {error}", main_cf.display()))?;
-                Kind::Directory { main_cf, text }
-            }
+            Some(directory) => Kind::directory(directory.join("main.cf"))?,
             None => {
                 let data = std::path::absolute(&configuration.data)
                     .map_err(|error| format!("{}: {error}", configuration.data.display()))?;
@@ -58,6 +62,16 @@ impl Settings {
             overrides.push(format!("smtp_listen={}", listen.join(" ")));
         }
         Ok(Self { host_name: host_name(), networks: Vec::new(), kind, overrides })
+    }
+
+    /// The same configuration as its files say it now.
+    pub(crate) fn renewed(&self) -> Result<Self, String> {
+        let kind = match &self.kind {
+            Kind::Directory { main_cf, .. } => Kind::directory(main_cf.clone())?,
+            trial @ Kind::Trial { .. } => trial.clone(),
+        };
+        let overrides = self.overrides.clone();
+        Ok(Self { host_name: host_name(), networks: self.networks.clone(), kind, overrides })
     }
 
     /// Sets what the command line does not.
@@ -99,10 +113,14 @@ impl Settings {
     /// The snapshot, and what was opened for it from files that may change. Tables of other servers
     /// are asked by `remote`.
     pub(crate) fn open(&self, remote: &Remote) -> Result<(Arc<Snapshot>, Catalog), Vec<Problem>> {
-        let (sources, machine) = self.sources();
         let tables = Tables::new(&Settled).with_types(remote.types());
-        let snapshot = Snapshot::build(&sources, &machine, &tables)?;
-        Ok((snapshot, Catalog::new(tables)))
+        Ok((self.build(&tables)?, Catalog::new(tables)))
+    }
+
+    /// The snapshot, with these tables.
+    pub(crate) fn build(&self, tables: &Tables<'_>) -> Result<Arc<Snapshot>, Vec<Problem>> {
+        let (sources, machine) = self.sources();
+        Snapshot::build(&sources, &machine, tables)
     }
 
     /// The values alone, for commands that need some of them and no table opened. A line that cannot be
@@ -120,7 +138,8 @@ impl Settings {
         let sources = match &self.kind {
             Kind::Trial { data, domains } => Sources::new().serve(data, domains),
             Kind::Directory { main_cf, text } => {
-                Sources::new().main_cf(&main_cf.display().to_string(), text)
+                let directory = main_cf.parent().unwrap_or(Path::new("."));
+                Sources::new().directory(directory).main_cf(&main_cf.display().to_string(), text)
             }
         };
         let sources = sources.overrides(self.overrides.iter().map(String::as_str));

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::{Arrivals, Dispatch, LogLine, Slices};
 use crate::freshness::{self, Asked};
+use crate::listening::Endpoint;
 
 /// Memory that a shard shares with its agent, in bytes. Only what is used exists.
 const ARENA_BYTES: usize = 64 << 20;
@@ -42,7 +43,9 @@ pub(crate) struct Shard {
     /// Its slices and their directories; new mail goes to the first.
     pub(crate) slices: Vec<(u8, PathBuf)>,
     /// Its listening sockets.
-    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
+    /// Further configurations.
+    pub(crate) renewals: mpsc::UnboundedReceiver<Renewal>,
     /// Connections to agents, the first one and its successors.
     pub(crate) links: mpsc::UnboundedReceiver<OwnedFd>,
     /// Listings that wait for the index to be up to date.
@@ -59,6 +62,16 @@ pub(crate) struct Shard {
     pub(crate) stop: watch::Receiver<bool>,
     /// Told once the shard accepts mail, or why it does not.
     pub(crate) ready: std::sync::mpsc::Sender<Result<(), String>>,
+}
+
+/// A new configuration.
+pub(crate) struct Renewal {
+    /// From now on.
+    pub(crate) settings: Arc<Snapshot>,
+    /// Sockets of what was not listened on before.
+    pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
+    /// Dropped once it is followed.
+    pub(crate) _taken: std::sync::mpsc::Sender<()>,
 }
 
 /// Runs a shard on the calling thread until it is stopped.
@@ -91,9 +104,10 @@ impl Drop for Vital {
 
 async fn serve(shard: Shard) -> Result<(), String> {
     let _vital = Vital("shard");
-    let Shard { number, settings, links, listings, anvil, sessions_max, log, show, .. } = shard;
+    let Shard { number, settings, links, listings, anvil, sessions_max, .. } = shard;
     let (mut stop, ready) = (shard.stop, shard.ready);
-    let log = log_line(log, show, None);
+    let pens = Pens { log: shard.log, show: shard.show };
+    let log = pens.line(None);
     let arena = Arena::new(ARENA_BYTES).map_err(|error| format!("shared memory: {error}"))?;
 
     let mut slices = Vec::new();
@@ -141,11 +155,9 @@ async fn serve(shard: Shard) -> Result<(), String> {
     ring::spawn(Rc::clone(&sessions).keep_time());
     ring::spawn(give_memory_back(arena.clone()));
     ring::spawn(freshness::answer(handles.clone(), listings));
-    for listener in shard.listeners {
-        let listener = ring::Listener::from_std(listener).map_err(|e| format!("listener: {e}"))?;
-        let service = Service::new(Rc::clone(&intake), "smtp", Arc::clone(&settings), log.clone());
-        ring::spawn(Entrance::new(service).listen(listener));
-    }
+    let mut front = Front { shard: intake, pens, entrances: Vec::new() };
+    front.follow(&settings, shard.listeners).map_err(|e| format!("listener: {e}"))?;
+    ring::spawn(front.renew(shard.renewals, log.clone()));
     let _ = ready.send(Ok(()));
 
     let stopped = async move {
@@ -169,6 +181,52 @@ async fn serve(shard: Shard) -> Result<(), String> {
         let _ = driver.await;
     }
     Ok(())
+}
+
+/// Where clients come in.
+struct Front {
+    shard: Rc<intake::Shard>,
+    pens: Pens,
+    entrances: Vec<(Endpoint, Rc<Entrance>)>,
+}
+
+impl Front {
+    /// Opens and closes entrances as the configuration says, and has it followed by all who come from
+    /// now on.
+    fn follow(
+        &mut self,
+        settings: &Arc<Snapshot>,
+        listeners: Vec<(Endpoint, TcpListener)>,
+    ) -> std::io::Result<()> {
+        let wanted = Endpoint::all(settings);
+        for (_, entrance) in self.entrances.extract_if(.., |(it, _)| !wanted.contains(it)) {
+            entrance.close();
+        }
+        for (endpoint, entrance) in &self.entrances {
+            entrance.lead_to(self.service(endpoint, settings));
+        }
+        for (endpoint, listener) in listeners {
+            let listener = ring::Listener::from_std(listener)?;
+            let entrance = Entrance::new(self.service(&endpoint, settings));
+            ring::spawn(Rc::clone(&entrance).listen(listener));
+            self.entrances.push((endpoint, entrance));
+        }
+        Ok(())
+    }
+
+    fn service(&self, endpoint: &Endpoint, settings: &Arc<Snapshot>) -> Service {
+        let log = self.pens.line(Some(settings.log.syslog_name.clone()));
+        Service::new(Rc::clone(&self.shard), &endpoint.service, Arc::clone(settings), log)
+    }
+
+    async fn renew(mut self, mut renewals: mpsc::UnboundedReceiver<Renewal>, log: LogLine) {
+        while let Some(Renewal { settings, listeners, _taken }) = renewals.recv().await {
+            if let Err(error) = self.follow(&settings, listeners) {
+                let text = format!("listener: {error}");
+                log("smtpd", 0, Event::Warning { text: &text });
+            }
+        }
+    }
 }
 
 async fn open(
@@ -225,16 +283,27 @@ fn parameters(settings: &Snapshot, shards: usize) -> qmgr::Parameters {
     }
 }
 
-/// `name` is the `syslog_name` of a service that has one of its own.
-fn log_line(log: Pen, show: Option<Pen>, name: Option<Box<str>>) -> LogLine {
-    Rc::new(move |service, session, event| {
-        let (time, name) = (Time::now(), name.as_deref());
-        let record = Record { time, name, service, session, event };
-        log.write(&record);
-        if let (Some(show), Event::Delivery(_)) = (&show, &event) {
-            show.write(&record);
-        }
-    })
+/// What lines of the log are written with.
+#[derive(Clone)]
+struct Pens {
+    log: Pen,
+    /// Where deliveries are said, too.
+    show: Option<Pen>,
+}
+
+impl Pens {
+    /// `name` is the `syslog_name` of a service that may have one of its own.
+    fn line(&self, name: Option<Box<str>>) -> LogLine {
+        let Self { log, show } = self.clone();
+        Rc::new(move |service, session, event| {
+            let (time, name) = (Time::now(), name.as_deref());
+            let record = Record { time, name, service, session, event };
+            log.write(&record);
+            if let (Some(show), Event::Delivery(_)) = (&show, &event) {
+                show.write(&record);
+            }
+        })
+    }
 }
 
 /// Memory that a burst of mail has used goes back to the kernel when it is over.

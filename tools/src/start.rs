@@ -1,10 +1,10 @@
 //! What master tells its children, and what they answer.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::listening::Endpoint;
 use crate::swap::{Missing, Stamp};
 
 /// Bytes of a cause that is told to master.
@@ -15,8 +15,8 @@ const CAUSE_BYTES_MAX: usize = 2000;
 pub(crate) enum Order {
     /// First of all; carries the settings as a descriptor, and behind it the log file where there is one.
     Start(Start),
-    /// Listening sockets for one address, one descriptor for each shard.
-    Listen(SocketAddr),
+    /// Listening sockets for one endpoint, one descriptor for each shard.
+    Listen(Endpoint),
     /// The connections between engine and agentd, one descriptor for each shard. Comes again when the
     /// other side was replaced.
     Links,
@@ -28,6 +28,11 @@ pub(crate) enum Order {
     TableFile(PathBuf, Result<Stamp, Missing>),
     /// This file has changed, and the files since the last time are what its tables are read from.
     Tables(PathBuf, Purpose),
+    /// Files that a new configuration is read from, before [`Order::Reload`]; carries the descriptors of
+    /// those that there are, in their order.
+    Files(Vec<(PathBuf, Result<Stamp, Missing>)>),
+    /// A new configuration; carries the settings as a descriptor.
+    Reload,
     /// Finish what is under way, close, end.
     Stop,
 }
@@ -39,6 +44,8 @@ pub(crate) enum Report {
     Ready,
     /// It cannot; this is why. Starting it again would not help.
     Refused(String),
+    /// What became of a new configuration: in use, or why the one before stays.
+    Reloaded(Result<(), String>),
     /// To read what is made of `path` takes this file as well: a compiled table, or a text.
     WantsFile {
         /// What has changed.

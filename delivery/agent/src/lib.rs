@@ -18,6 +18,7 @@ mod contents;
 mod link;
 mod serve;
 mod socket;
+mod undelivered;
 
 pub use contents::{Body, ContentError, Contents, EXTENT_BYTES_MAX};
 pub use link::{Gone, Link, Sources, Submitted};
@@ -35,3 +36,4 @@ pub const SEGMENTS_MAX: usize = 64;
 
 /// Large messages, each with a file of its own, that one shard may have with its agent.
 pub const FILES_MAX: usize = 64;
+pub use undelivered::{discard, error, retry};

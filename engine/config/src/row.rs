@@ -75,6 +75,9 @@ impl Bounds {
     }
 }
 
+/// The most that Postfix's numbers and times hold.
+pub(crate) const INT_MAX: u64 = i32::MAX as u64;
+
 /// Declares one group of parameters that have fields in a snapshot:
 ///
 /// ```text

@@ -133,7 +133,6 @@ fn unused(settings: &Settings, elsewhere: &HashSet<Box<str>>) -> Vec<Problem> {
         .filter(|definition| {
             !mentioned.contains(&*definition.name)
                 && !elsewhere.contains(&definition.name)
-                && &*definition.name != "stress"
                 && settings.origin(&definition.name) != Some(Origin::Entry)
         })
         .collect();

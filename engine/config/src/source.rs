@@ -27,7 +27,8 @@ impl Machine {
 /// What kind of source a definition is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// What `ringpost serve` assumes where it is given no configuration directory.
+    /// What is so without anybody having written it: the configuration directory, or what `ringpost
+    /// serve` assumes where it is given none.
     Serve,
     /// main.cf
     MainCf,
@@ -77,6 +78,14 @@ impl Sources {
         ] {
             self.define(Origin::Serve, name, &value, Position::new("serve", 0));
         }
+        self
+    }
+
+    /// The directory that the configuration is in. What is written in main.cf comes after this.
+    #[must_use]
+    pub fn directory(mut self, directory: &Path) -> Self {
+        let value = directory.display().to_string();
+        self.define(Origin::Serve, "config_directory", &value, Position::new("directory", 0));
         self
     }
 

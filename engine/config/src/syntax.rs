@@ -65,7 +65,7 @@ impl FromText for Raw {
     }
 }
 
-/// A text that must not be empty.
+/// A text that must not be empty, or as long as the row's bounds say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nonblank(Box<str>);
 
@@ -80,8 +80,14 @@ impl Deref for Nonblank {
 impl FromText for Nonblank {
     const KIND: &'static str = "text, not empty";
 
-    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
-        if text.is_empty() { Err("a text".to_owned()) } else { Ok(Self(text.into())) }
+    fn from_text(text: &str, row: &Row) -> Result<Self, String> {
+        match row.bounds {
+            Bounds::Within(range) if !range.holds(text.chars().count() as u64) => {
+                Err(format!("a text of {range} characters"))
+            }
+            _ if text.is_empty() => Err("a text".to_owned()),
+            _ => Ok(Self(text.into())),
+        }
     }
 }
 

@@ -70,6 +70,17 @@ fn serve_without_a_configuration_is_a_working_mail_host() {
 }
 
 #[test]
+fn the_configuration_directory_is_the_one_that_is_read() {
+    let sources = Sources::new()
+        .directory(Path::new("/etc/postfix"))
+        .main_cf("main.cf", b"bounce_template_file = $config_directory/bounce.cf\n");
+    let (settings, _) = Settings::read(&sources, &machine());
+    assert_eq!(settings.text("bounce_template_file").as_deref(), Ok("/etc/postfix/bounce.cf"));
+    let shown: Vec<&str> = settings.print_set().iter().map(|line| line.name).collect();
+    assert_eq!(shown, ["bounce_template_file"]);
+}
+
+#[test]
 fn the_command_line_overrides_main_cf_and_that_overrides_serve() {
     let sources = Sources::new()
         .serve(Path::new("/data"), &[])

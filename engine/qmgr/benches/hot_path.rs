@@ -73,6 +73,7 @@ fn message(n: u64, to: Address, sender: Address, now: Time) -> Message {
             transport: Transport(0),
             next_hop: None,
         }],
+        unresolved: 0,
         recipients_total: 1,
         content: Content::Arena { offset: 0, len: 4096 },
         has_delivered_to: false,

@@ -53,7 +53,9 @@ pub struct Delivery {
     /// What it was before rewriting.
     pub orig_to: Option<Address>,
     /// The agent that tried; `None` where the scheduler did not even start.
-    pub relay: Option<Arc<str>>,
+    pub agent: Option<Arc<str>>,
+    /// Whether the agent hands mail to somebody.
+    pub relays: bool,
     /// Where the time went.
     pub delays: Delays,
     /// RFC 3463
@@ -69,7 +71,7 @@ impl Log {
     pub fn service(&self) -> &str {
         match self {
             // Postfix lets its `error` agent write down what it did not try.
-            Self::Delivery(delivery) => delivery.relay.as_deref().unwrap_or("error"),
+            Self::Delivery(delivery) => delivery.agent.as_deref().unwrap_or("error"),
             _ => "qmgr",
         }
     }
@@ -100,7 +102,7 @@ impl Log {
                 id: delivery.id,
                 to: &delivery.to,
                 orig_to: delivery.orig_to.as_ref(),
-                relay: delivery.relay.as_deref().unwrap_or("none"),
+                relay: delivery.agent.as_deref().filter(|_| delivery.relays).unwrap_or("none"),
                 connection_use: 0,
                 delays: delivery.delays,
                 dsn: delivery.dsn,

@@ -15,6 +15,9 @@ pub struct Message {
     pub sender: Option<Address>,
     /// The recipients without a final outcome.
     pub recipients: Vec<Pending>,
+    /// Further recipients, whose ways are still being looked for. Each is handed to
+    /// [`Scheduler::resolved`](crate::Scheduler::resolved) in the end.
+    pub unresolved: u32,
     /// How many recipients it has had in all, so that recipients gained by redirection get numbers
     /// of their own.
     pub recipients_total: u32,

@@ -84,6 +84,8 @@ pub struct TransportParameters {
     /// `destination_recipient_limit` is 1: each recipient is a destination of its own, so that one
     /// slow mailbox does not take the slots of the others in its domain.
     pub lane_per_recipient: bool,
+    /// It hands mail to nobody: `error`, `retry`, `discard`. The log says `relay=none`.
+    pub relays_nothing: bool,
 }
 
 impl TransportParameters {
@@ -99,12 +101,18 @@ impl TransportParameters {
             failed_cohort_limit: 1.0,
             rate_delay: Duration::ZERO,
             lane_per_recipient: false,
+            relays_nothing: false,
         }
     }
 
     /// An agent that writes mailboxes, as `virtual`: one lane for each recipient.
     pub fn mailboxes(name: impl Into<Arc<str>>) -> Self {
         Self { lane_per_recipient: true, ..Self::new(name) }
+    }
+
+    /// An agent that hands mail to nobody.
+    pub fn nobody(name: impl Into<Arc<str>>) -> Self {
+        Self { relays_nothing: true, concurrency_limit: 0, ..Self::new(name) }
     }
 
     /// The window that a new lane starts with, and returns to after a rest.

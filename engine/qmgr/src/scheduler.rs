@@ -116,6 +116,14 @@ impl Scheduler {
         }
     }
 
+    /// Other parameters hold from now on. Transports keep their places in the list: those of before come
+    /// first, and new ones behind them.
+    pub fn follow(&mut self, parameters: Parameters) {
+        debug_assert!(parameters.transports.len() >= self.agents.len(), "a place is for good");
+        self.agents.resize_with(parameters.transports.len(), Agent::default);
+        self.parameters = parameters;
+    }
+
     /// Messages in the active queue.
     pub fn active(&self) -> usize {
         self.messages.len()
@@ -161,7 +169,8 @@ impl Scheduler {
         }
     }
 
-    /// Recipients that were handed out for [resolving](Effects::resolve) have their way now.
+    /// Recipients that were handed out for [resolving](Effects::resolve), or were
+    /// [unresolved](Message::unresolved) when their message came, have their way now.
     pub fn resolved(&mut self, id: QueueId, recipients: Vec<Pending>, now: Time) {
         self.read_clock(now);
         let Some(&message) = self.by_id.get(&id) else { return };
@@ -310,7 +319,7 @@ impl Scheduler {
             // Still being delivered since an earlier run: it is in good hands.
             return;
         };
-        let nrcpt = message.recipients.len() as u32;
+        let nrcpt = message.recipients.len() as u32 + message.unresolved;
         self.pending.log.push(Log::Active {
             id: message.id,
             from: message.sender.clone(),
@@ -327,7 +336,7 @@ impl Scheduler {
             seen_before: message.seen_before,
             recipients_total: message.recipients_total,
             entries: List::default(),
-            expected: 1,
+            expected: 1 + message.unresolved,
             deferred: false,
             failed: message.failed_before,
             withdrawn: false,
@@ -500,12 +509,13 @@ impl Scheduler {
             }
         };
         let handed_over = handed_out.unwrap_or(now);
+        let transport = &self.parameters.transports[usize::from(entry.transport.0)];
         self.pending.log.push(Log::Delivery(Delivery {
             id,
             to: entry.recipient.address,
             orig_to: entry.recipient.original,
-            relay: handed_out
-                .map(|_| self.parameters.transports[usize::from(entry.transport.0)].name.clone()),
+            agent: handed_out.map(|_| transport.name.clone()),
+            relays: !transport.relays_nothing,
             delays: Delays {
                 total: now.since(message.arrival),
                 before: message.since.since(message.arrival),

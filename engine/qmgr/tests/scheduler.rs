@@ -539,3 +539,51 @@ fn what_the_index_holds_at_the_start_is_asked_for_page_by_page() {
     world.settle();
     assert!(world.stored.is_empty());
 }
+
+#[test]
+fn a_message_waits_for_recipients_whose_way_is_not_known_yet() {
+    let mut world = world();
+    let (id, _) = world.arrive_with_unresolved(&["a@example.com", "b@example.com"], 1);
+    world.poll(9);
+    answer(&mut world, SENT);
+    world.poll(9);
+    assert!(world.scheduler.is_active(id), "one recipient is not tried yet");
+    world.resolve(id, 1, "b@example.com");
+    world.poll(9);
+    answer(&mut world, SENT);
+    world.poll(9);
+    assert!(world.stored.is_empty());
+    assert!(log(&world)[0].contains("nrcpt=2"), "{:?}", log(&world));
+}
+
+#[test]
+fn new_parameters_count_for_what_comes_and_transports_keep_their_places() {
+    let mut world = world();
+    let _ = world.arrive(&["a@host1.example"]);
+    world.poll(9);
+    let mut parameters = limits();
+    parameters.transports[1].concurrency_limit = 1;
+    parameters.transports.push(TransportParameters::nobody("retry"));
+    parameters.minimal_backoff = Duration::from_secs(60);
+    world.scheduler.follow(parameters);
+    answer(&mut world, BUSY);
+    world.poll(9);
+    let (id, _) = world.arrive(&["b@host1.example"]);
+    world.poll(9);
+    answer(&mut world, BUSY);
+    world.poll(9);
+    assert_eq!(until(&world, id), 60);
+}
+
+#[test]
+fn an_agent_that_hands_mail_to_nobody_has_no_relay_in_the_log() {
+    let mut parameters = limits();
+    parameters.transports[1] = TransportParameters::nobody("error");
+    let mut world = World::new(parameters);
+    let _ = world.arrive(&["a@host1.example"]);
+    world.poll(9);
+    answer(&mut world, (Verdict::Failed, Status(5, 1, 1)));
+    world.poll(9);
+    let line = log(&world).into_iter().find(|line| line.contains("status=bounced")).unwrap();
+    assert!(line.starts_with("error: ") && line.contains("relay=none"), "{line}");
+}

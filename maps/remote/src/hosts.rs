@@ -20,12 +20,47 @@ pub(crate) enum Host {
         name: String,
         /// 1 to 65535.
         port: u16,
+        /// In the clear, or TLS from the first byte on.
+        cover: Cover,
     },
     /// A connection string of a driver. It may hold a password, so it is never printed.
     Uri(String),
 }
 
+/// What a connection is wrapped in before anything is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cover {
+    Clear,
+    Tls,
+}
+
 impl Host {
+    /// A name or address, and a port.
+    pub(crate) fn inet(name: &str, port: u16) -> Self {
+        Self::Inet { name: name.to_owned(), port, cover: Cover::Clear }
+    }
+
+    /// The same server, spoken to in TLS from the start; a local socket needs none.
+    pub(crate) fn covered(self) -> Self {
+        match self {
+            Self::Inet { name, port, .. } => Self::Inet { name, port, cover: Cover::Tls },
+            host => host,
+        }
+    }
+
+    /// True where TLS is spoken from the start.
+    pub(crate) fn is_covered(&self) -> bool {
+        matches!(self, Self::Inet { cover: Cover::Tls, .. })
+    }
+
+    /// The name that a certificate has to be for. On a local socket it is this host.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Inet { name, .. } => name,
+            Self::Unix(_) | Self::Uri(_) => "localhost",
+        }
+    }
+
     /// Reads `unix:/path`, `inet:host:port`, `host:port` or `host`.
     pub(crate) fn parse(text: &str, default_port: u16) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
@@ -56,7 +91,7 @@ impl Host {
                 .filter(|&port| port != 0)
                 .ok_or_else(|| format!("\"{text}\": the port must be a number, 1 to 65535"))?,
         };
-        Ok(Self::Inet { name: name.to_owned(), port })
+        Ok(Self::inet(name, port))
     }
 
     fn is_local(&self) -> bool {
@@ -68,8 +103,8 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Inet { name, port } if name.contains(':') => write!(f, "[{name}]:{port}"),
-            Self::Inet { name, port } => write!(f, "{name}:{port}"),
+            Self::Inet { name, port, .. } if name.contains(':') => write!(f, "[{name}]:{port}"),
+            Self::Inet { name, port, .. } => write!(f, "{name}:{port}"),
             Self::Uri(uri) => {
                 let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
                 let place = rest.split(['/', '?']).next().unwrap_or_default();

@@ -28,6 +28,7 @@ mod sql;
 mod sqlite;
 mod template;
 mod thread;
+mod tls;
 mod types;
 
 pub use remote::{QUESTIONS_WAITING_MAX, Remote};

@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::desk::Fault;
 use crate::hosts::Host;
+use crate::tls::{self, Tls};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 8192;
@@ -45,10 +46,25 @@ impl Wire {
     pub(crate) async fn connect(host: &Host) -> Result<Self, Fault> {
         let stream: Box<dyn Duplex> = match host {
             Host::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(Fault::lost)?),
-            Host::Inet { name, port } => Box::new(tcp(name, *port).await.map_err(Fault::lost)?),
+            Host::Inet { name, port, .. } => Box::new(tcp(name, *port).await.map_err(Fault::lost)?),
             Host::Uri(_) => return Err(Fault::refused("no address")),
         };
         Ok(Self { stream, unread: Vec::new() })
+    }
+
+    /// Speaks TLS from now on.
+    pub(crate) async fn covered(self, tls: &Tls, name: &str) -> Result<Self, Fault> {
+        // What came in the clear would be taken for something that came under cover.
+        if !self.unread.is_empty() {
+            return Err(Fault::refused("the server sent more than was asked for before TLS"));
+        }
+        let stream: Box<dyn Duplex> = Box::new(tls.over(self.stream, name).await?);
+        Ok(Self { stream, unread: Vec::new() })
+    }
+
+    /// The stream, for a library.
+    pub(crate) fn into_stream(self) -> Box<dyn Duplex> {
+        self.stream
     }
 
     /// Sends a question and reads its answer, of `bytes_max` bytes at most. `parse` is given all that
@@ -162,7 +178,7 @@ pub(crate) async fn tcp(name: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 fn lost(error: io::Error) -> Fault {
-    Fault::lost(error)
+    Fault::lost(tls::cause(&error))
 }
 
 fn malformed(why: String) -> Fault {

@@ -18,12 +18,15 @@ use crate::protocol::redis::{self, LINE_BYTES_MAX, Reply};
 use crate::remote::Plan;
 use crate::source::Source;
 use crate::template::{Needs, Parts, Template, Use};
+use crate::tls::{Check, Files, Tls};
 
 const PORT: u16 = 6379;
 
 pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
     let source = Source::read(opening, name)?;
-    source.refuse(&["tls_cert_file", "tls_key_file", "tls_CAfile", "tls_CApath", "tls"])?;
+    if source.boolean("tls", false)? {
+        return Err(source.wrong("tls", "write rediss:// in front of each server in hosts"));
+    }
     let mut needs = Needs::default();
     let mut template = |name: &'static str, default: &str| {
         Template::parse(source.text_or(name, default), Use::Query, &mut needs)
@@ -46,20 +49,15 @@ pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
     if !key.is_dynamic() && matches!(command, Command::Get) {
         source.note("key", "the same key for every question");
     }
+    let hosts = hosts(&source)?;
     let backend = Redis {
+        tls: tls(&source, &hosts)?,
         user: source.text("user").map(str::to_owned),
         password: source.text("password").map(str::to_owned),
         database: source.number("dbname", 0, 0, 1_000_000)?,
         key,
         command,
     };
-    let mut hosts = Vec::new();
-    for text in source.items("hosts") {
-        hosts.push(Host::parse(text, PORT).map_err(|why| source.wrong("hosts", why))?);
-    }
-    if hosts.is_empty() {
-        hosts.push(Host::Inet { name: "localhost".to_owned(), port: PORT });
-    }
     let shape = common::shape(&source, "result_format", &mut needs)?;
     let hosts = Hosts::new(hosts, common::retry_interval(&source)?);
     let bounds = common::bounds(&source, Bounds::default())?;
@@ -76,7 +74,44 @@ pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
     Ok(plan)
 }
 
+fn hosts(source: &Source<'_>) -> Result<Vec<Host>, String> {
+    let mut hosts = Vec::new();
+    for text in source.items("hosts") {
+        let host = match (text.strip_prefix("rediss://"), text.strip_prefix("redis://")) {
+            (Some(place), _) => Host::parse(place, PORT).map(Host::covered),
+            (None, place) => Host::parse(place.unwrap_or(text), PORT),
+        };
+        hosts.push(host.map_err(|why| source.wrong("hosts", why))?);
+    }
+    if hosts.is_empty() {
+        hosts.push(Host::inet("localhost", PORT));
+    }
+    Ok(hosts)
+}
+
+/// For the servers that are `rediss://`. They are checked unless the file says that they are not to be.
+fn tls(source: &Source<'_>, hosts: &[Host]) -> Result<Option<Tls>, String> {
+    let files = Files {
+        ca_file: source.path("tls_CAfile"),
+        ca_dir: source.path("tls_CApath"),
+        cert: source.path("tls_cert_file"),
+        key: source.path("tls_key_file"),
+    };
+    let is_checked = source.boolean("tls_verify_cert", true)?;
+    if !hosts.iter().any(Host::is_covered) {
+        let named = [files.ca_file, files.ca_dir, files.cert, files.key];
+        return match named.into_iter().flatten().next() {
+            Some((name, _)) => Err(source.wrong(name, "no server in hosts is rediss://")),
+            None => Ok(None),
+        };
+    }
+    let check = if is_checked { Check::ChainAndName } else { Check::Nothing };
+    source.tls(files, check).map(Some)
+}
+
 struct Redis {
+    /// Where one of the servers speaks it.
+    tls: Option<Tls>,
     user: Option<String>,
     password: Option<String>,
     database: u64,
@@ -102,6 +137,10 @@ impl Backend for Redis {
 
     async fn connect(&self, host: &Host) -> Result<Wire, Fault> {
         let mut wire = Wire::connect(host).await?;
+        if host.is_covered() {
+            let tls = self.tls.as_ref().ok_or_else(|| Fault::refused("TLS is not set up"))?;
+            wire = wire.covered(tls, host.name()).await?;
+        }
         if let Some(password) = &self.password {
             let words: Vec<&[u8]> = match &self.user {
                 Some(user) => vec![b"AUTH", user.as_bytes(), password.as_bytes()],

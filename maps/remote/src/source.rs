@@ -10,6 +10,8 @@ use std::time::Duration;
 use cf::{Definition, Definitions, Position, Range, Unit};
 use table::{MatchList, Note, Opening};
 
+use crate::tls::{Check, Files, Named, Tls};
+
 /// A configuration file, read.
 pub(crate) struct Source<'a> {
     opening: &'a Opening<'a>,
@@ -121,6 +123,25 @@ impl<'a> Source<'a> {
             .map_err(|allowed| self.wrong(name, format_args!("\"{text}\": expected {allowed}")))
     }
 
+    /// A file that a parameter names, beside this one. The table is a new one when it changes.
+    pub(crate) fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
+        if !path.starts_with('/') {
+            return Err(format!("\"{path}\": expected an absolute path"));
+        }
+        self.opening.read(path)
+    }
+
+    /// TLS by the files that some parameters name.
+    pub(crate) fn tls(&self, files: Files<'_>, check: Check) -> Result<Tls, String> {
+        Tls::new(files, check, &|path| self.read_file(path))
+            .map_err(|(name, why)| self.wrong(name, why))
+    }
+
+    /// A path, with the parameter whose value it is.
+    pub(crate) fn path(&self, name: &'static str) -> Option<Named<'_>> {
+        self.text(name).map(|path| (name, path))
+    }
+
     /// `domain`: the domains that are asked about at all; empty for all.
     pub(crate) fn domains(&self) -> MatchList {
         self.opening.list("domain", self.text("domain").unwrap_or_default())
@@ -146,9 +167,14 @@ impl<'a> Source<'a> {
 
     /// Knows parameters that have no effect here and need none.
     pub(crate) fn ignore(&self, names: &[&'static str]) {
+        self.ignore_because(names, "");
+    }
+
+    /// As [`Self::ignore`], with a reason.
+    pub(crate) fn ignore_because(&self, names: &[&'static str], why: &str) {
         for name in names {
             if self.text(name).is_some() {
-                self.note(name, format!("{name} has no effect"));
+                self.note(name, format!("{name} has no effect{why}"));
             }
         }
     }

@@ -216,7 +216,10 @@ fn parameters_that_nobody_knows_are_noted_and_those_that_are_wrong_refused() {
         ("dbname = d\nquery = SELECT '%q'\n", "/t.cf:2: query: \"%q\" stands for nothing"),
         ("dbname = d\nquery = SELECT '%s'\ntimeout = 0\n", "/t.cf:3: timeout: \"0\": expected"),
         ("dbname = d\nquery = SELECT '%s'\nhosts = a:b\n", "/t.cf:3: hosts: \"a:b\": the port"),
-        ("dbname = d\nquery = SELECT '%s'\ntls_CAfile = x\n", "/t.cf:3: tls_CAfile: not supported"),
+        (
+            "dbname = d\nquery = SELECT '%s'\ntls_CAfile = x\n",
+            "/t.cf:3: tls_CAfile: \"x\": expected an absolute",
+        ),
         ("dbname = d\nquery = SELECT '%s'\ncharset = gbk\n", "/t.cf:3: charset: \"gbk\" is not"),
         ("dbname = d\n", "/t.cf: table is not set, and neither is query"),
     ] {

@@ -94,6 +94,12 @@ impl Catalog {
         catalog
     }
 
+    /// Tables for another configuration: what is open here is open there, and is the same table.
+    pub fn tables<'a>(&self, files: &'a dyn Files) -> Tables<'a> {
+        let opened = self.live_tables().map(|(_, table)| table);
+        Tables::new(files).with_types(self.types.iter().cloned()).with_opened(opened)
+    }
+
     /// All files, each of them once.
     pub fn sources(&self) -> Vec<Source> {
         let mut sources = Vec::new();

@@ -7,8 +7,8 @@ use crate::faults::{self, HURRIED, PATIENT};
 use crate::server::{Server, place, prepare};
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
 
-const BASE: &str = "dc=example,dc=com";
-const ADMIN: &str = "cn=admin,dc=example,dc=com";
+pub(crate) const BASE: &str = "dc=example,dc=com";
+pub(crate) const ADMIN: &str = "cn=admin,dc=example,dc=com";
 
 const LDIF: &str = "
 dn: dc=example,dc=com
@@ -64,7 +64,13 @@ member: cn=loop,dc=example,dc=com
 
 /// A server that is not running yet.
 pub(crate) fn server() -> Server {
+    listening("", "")
+}
+
+/// One that listens there as well, with these lines in its configuration. `PLACE` is its directory.
+pub(crate) fn listening(urls: &str, lines: &str) -> Server {
     let place = place();
+    let lines = lines.replace("PLACE", &place.path().to_string_lossy());
     let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
     let conf = format!(
         "include /etc/ldap/schema/core.schema\n\
@@ -72,6 +78,7 @@ pub(crate) fn server() -> Server {
          modulepath /usr/lib/ldap\n\
          moduleload back_mdb\n\
          pidfile {}\n\
+         {lines}\n\
          database mdb\n\
          maxsize 10485760\n\
          suffix {BASE}\n\
@@ -92,19 +99,19 @@ pub(crate) fn server() -> Server {
     fs::write(path("ldif"), ldif.trim_start()).expect("entries");
     prepare(&["mkdir", &path("data")], place.path());
     prepare(&["slapadd", "-f", &path("slapd.conf"), "-l", &path("ldif")], place.path());
-    let url = format!("ldapi://{}", path("sock").replace('/', "%2F"));
+    let url = format!("{urls} ldapi://{}", path("sock").replace('/', "%2F"));
     let command = ["slapd", "-h", &url, "-f", &path("slapd.conf"), "-d", "0"];
     Server::new(place, "sock", &command)
 }
 
-fn cf(host: &str, password: &str, more: &str) -> String {
+pub(crate) fn cf(host: &str, password: &str, more: &str) -> String {
     format!(
         "server_host = {host}\nbind_dn = {ADMIN}\nbind_pw = {password}\nversion = 3\n\
          search_base = {BASE}\n{PATIENT}{more}\n"
     )
 }
 
-const QUERY: &str = "query_filter = (mail=%s)\nresult_attribute = description";
+pub(crate) const QUERY: &str = "query_filter = (mail=%s)\nresult_attribute = description";
 
 fn table(port: u16) -> Trial {
     Trial::new("ldap", &cf(&format!("ldap://127.0.0.1:{port}"), PASSWORD, QUERY))

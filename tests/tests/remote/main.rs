@@ -6,6 +6,7 @@
 //! keep its deadline; it must never say that there is no such key.
 
 mod answers;
+mod authority;
 mod faults;
 mod ldap;
 mod mariadb;
@@ -18,4 +19,5 @@ mod small;
 mod snapshots;
 mod sqlite;
 mod through_smtp;
+mod tls;
 mod trial;

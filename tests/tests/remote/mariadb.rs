@@ -48,6 +48,10 @@ fn init_file(place: &Path) -> String {
         "CREATE OR REPLACE PROCEDURE mail.two_sets(a VARCHAR(255)) SQL SECURITY INVOKER BEGIN SELECT 1; SELECT 2; END".to_owned(),
         format!("CREATE OR REPLACE USER mail@localhost IDENTIFIED BY '{PASSWORD}'"),
         "GRANT ALL ON mail.* TO mail@localhost".to_owned(),
+        format!("CREATE OR REPLACE USER mail@127.0.0.1 IDENTIFIED BY '{PASSWORD}' REQUIRE SSL"),
+        "GRANT ALL ON mail.* TO mail@127.0.0.1".to_owned(),
+        format!("CREATE OR REPLACE USER known@127.0.0.1 IDENTIFIED BY '{PASSWORD}' REQUIRE X509"),
+        "GRANT ALL ON mail.* TO known@127.0.0.1".to_owned(),
     ];
     let path = place.join("init.sql");
     fs::write(&path, statements.join(";\n") + ";\n").expect("an init file");

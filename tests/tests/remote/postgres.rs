@@ -12,11 +12,15 @@ use crate::relay::Relay;
 use crate::server::{Server, as_user, place, prepare, program};
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
 
-const SOCKET: &str = ".s.PGSQL.5432";
 const ELSEWHERE: &str = "/usr/lib/postgresql";
 
 /// A server that is not running yet.
 pub(crate) fn server() -> Server {
+    on_port(5432)
+}
+
+/// One that is known by this port, on which it does not listen unless it is told to.
+pub(crate) fn on_port(port: u16) -> Server {
     let place = place();
     let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
     fs::write(path("password"), PASSWORD).expect("a file");
@@ -38,6 +42,8 @@ pub(crate) fn server() -> Server {
         &here,
         "-h",
         "",
+        "-p",
+        &port.to_string(),
         "-F",
         "-c",
         "shared_buffers=1MB",
@@ -46,7 +52,7 @@ pub(crate) fn server() -> Server {
         "-c",
         "max_wal_senders=0",
     ];
-    Server::new(place, SOCKET, &command)
+    Server::new(place, &format!(".s.PGSQL.{port}"), &command)
 }
 
 /// Before it is a server, in single-user mode: one statement a line.
@@ -119,7 +125,7 @@ fn answers_as_postfix_does() {
 
 /// It listens before it has looked at what a crash has left behind.
 pub(crate) fn ready(server: &Server) {
-    let host = format!("unix:{}", server.place().display());
+    let host = format!("unix:{}", server.socket().display());
     let trial = Trial::new("pgsql", &cf(&host, PASSWORD, QUERY));
     wait::until_true("it has started", || trial.ask(KEY) == table::Answer::Found(VALUE.into()));
 }

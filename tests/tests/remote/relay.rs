@@ -44,6 +44,8 @@ struct State {
     open: AtomicUsize,
     /// Connections there have been.
     all: AtomicUsize,
+    /// What clients have said.
+    said: Mutex<Vec<u8>>,
 }
 
 impl Relay {
@@ -57,6 +59,7 @@ impl Relay {
             held: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             all: AtomicUsize::new(0),
+            said: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         // It ends with the process: nobody else can reach it.
@@ -90,6 +93,11 @@ impl Relay {
         self.state.open.load(Ordering::SeqCst)
     }
 
+    /// All that clients have said.
+    pub(crate) fn said(&self) -> Vec<u8> {
+        self.state.said.lock().expect("no thread of a relay panics").clone()
+    }
+
     /// Connections there have been.
     pub(crate) fn all(&self) -> usize {
         self.state.all.load(Ordering::SeqCst)
@@ -101,7 +109,7 @@ impl State {
         *self.mode.lock().expect("no thread of a relay panics")
     }
 
-    fn serve(&self, client: TcpStream) {
+    fn serve(self: &Arc<Self>, client: TcpStream) {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.all.fetch_add(1, Ordering::SeqCst);
         let served = self.relay(&client);
@@ -110,12 +118,28 @@ impl State {
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn relay(&self, client: &TcpStream) -> std::io::Result<()> {
+    /// Passes questions on, and notes them.
+    fn questions(&self, mut client: TcpStream, server: &mut UnixStream) -> std::io::Result<()> {
+        let mut chunk = [0; 65_536];
+        loop {
+            let read = client.read(&mut chunk)?;
+            if read == 0 {
+                return Ok(());
+            }
+            let mut said = self.said.lock().expect("no thread of a relay panics");
+            said.extend_from_slice(&chunk[..read]);
+            drop(said);
+            server.write_all(&chunk[..read])?;
+        }
+    }
+
+    fn relay(self: &Arc<Self>, client: &TcpStream) -> std::io::Result<()> {
         client.set_nodelay(true)?;
         let server = UnixStream::connect(&self.target)?;
-        let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+        let (from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+        let state = Arc::clone(self);
         let asking = thread::spawn(move || {
-            let _ = std::io::copy(&mut from_client, &mut to_server);
+            let _ = state.questions(from_client, &mut to_server);
             let _ = to_server.shutdown(Shutdown::Both);
         });
         let result = self.answers(server, client);

@@ -1,10 +1,12 @@
 //! A server that is not ours: started in a directory of its own, killed by its number.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::geteuid;
 use tempfile::TempDir;
@@ -32,6 +34,17 @@ pub(crate) fn place() -> TempDir {
         chown(place.path(), Some(NOBODY), Some(NOBODY)).expect("root may give directories away");
     }
     place
+}
+
+/// A port of 127.0.0.1 that nobody has. Not one of those that connections are made from, which somebody
+/// could get before the server does.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 100).unwrap_or(0) * 100 + 20_000;
+    wait::until("a free port", || {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    })
 }
 
 /// `words` as an ordinary user.

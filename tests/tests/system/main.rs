@@ -15,6 +15,7 @@ mod patterns;
 mod policy;
 mod postfix;
 mod postmap;
+mod reload;
 mod slow;
 mod smuggling;
 mod swap;

@@ -13,11 +13,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use config::Snapshot;
 use table::{Catalog, Manner, Replaced, Source, Taken};
 
 use super::given::Given;
 use super::stamp::{Missing, Opened, Stamp};
 use crate::control::Channel;
+use crate::settings::Settings;
 use crate::start::{Loaded, Purpose, Report};
 
 /// Notes about the lines of one table that are logged at once; a file of another kind is full of them.
@@ -40,20 +42,23 @@ pub(crate) struct Loader(Sender<Work>);
 enum Work {
     File(PathBuf, Opened),
     Change(PathBuf, Purpose),
+    Reload(Box<Settings>),
 }
 
 impl Loader {
-    /// Starts it. `say` gets lines for the log, `master` is told what became of each change.
+    /// Starts it. `say` gets lines for the log, `take` each new configuration, and `master` is told what
+    /// became of each change.
     pub(crate) fn start(
         catalog: Catalog,
         master: Arc<Channel>,
         say: impl Fn(Say, &str) + Send + 'static,
+        take: impl Fn(Arc<Snapshot>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (work, inbox) = channel();
         let loading = Loading::new(catalog);
         thread::Builder::new()
             .name("tables".to_owned())
-            .spawn(move || run(loading, &inbox, &master, say))?;
+            .spawn(move || run(loading, &inbox, &master, say, take))?;
         Ok(Self(work))
     }
 
@@ -71,14 +76,39 @@ impl Loader {
     pub(crate) fn change(&self, path: PathBuf, purpose: Purpose) {
         let _ = self.0.send(Work::Change(path, purpose));
     }
+
+    /// Files from master, see [`Order::Files`](crate::start::Order::Files).
+    pub(crate) fn files(&self, files: Vec<(PathBuf, Result<Stamp, Missing>)>, fds: Vec<OwnedFd>) {
+        let mut fds = fds.into_iter();
+        for (path, state) in files {
+            let fd = if state.is_ok() { fds.next() } else { None };
+            self.file(path, state, fd.into_iter().collect());
+        }
+    }
+
+    /// The files given since the last time are what these settings are read from.
+    pub(crate) fn reload(&self, settings: Settings) {
+        let _ = self.0.send(Work::Reload(Box::new(settings)));
+    }
 }
 
-fn run(mut loading: Loading, inbox: &Receiver<Work>, master: &Channel, say: impl Fn(Say, &str)) {
+fn run(
+    mut loading: Loading,
+    inbox: &Receiver<Work>,
+    master: &Channel,
+    say: impl Fn(Say, &str),
+    take: impl Fn(Arc<Snapshot>),
+) {
     let mut given = Given::default();
     for work in inbox {
         let (path, purpose) = match work {
             Work::File(path, file) => {
                 given.add(path, file);
+                continue;
+            }
+            Work::Reload(settings) => {
+                let reloaded = loading.reload(&settings, &std::mem::take(&mut given)).map(&take);
+                let _ = master.send(&Report::Reloaded(reloaded), &[]);
                 continue;
             }
             Work::Change(path, purpose) => (path, purpose),
@@ -125,6 +155,23 @@ impl Loading {
         let troubles = catalog.troubles().into_iter();
         let said = troubles.map(|(name, trouble)| (name, trouble.to_string())).collect();
         Self { catalog, said }
+    }
+
+    /// Builds another configuration. Tables that are open stay what they are; what is new is read from
+    /// the files that master has given.
+    fn reload(&mut self, settings: &Settings, given: &Given) -> Result<Arc<Snapshot>, String> {
+        let tables = self.catalog.tables(given);
+        let snapshot = settings.build(&tables).map_err(|problems| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        })?;
+        if given.is_unsettled() {
+            return Err("a file of it is being written at this moment; try again".to_owned());
+        }
+        if let Some(Source { path, .. }) = given.wanted().into_iter().next() {
+            return Err(format!("{} was not there when master looked; try again", path.display()));
+        }
+        *self = Self::new(Catalog::new(tables));
+        Ok(snapshot)
     }
 
     pub(super) fn change(&mut self, path: &Path, given: &Given, purpose: Purpose) -> Change {

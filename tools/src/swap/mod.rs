@@ -27,5 +27,5 @@ mod watch;
 pub(crate) use hand_over::{HandOver, Step};
 pub(crate) use loader::{Loader, Say};
 pub(crate) use settled::Settled;
-pub(crate) use stamp::{Missing, Stamp};
-pub(crate) use watch::{By, Change, Watch};
+pub(crate) use stamp::{Missing, Opened, Stamp, open};
+pub(crate) use watch::{By, Change, Command, Watch};

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Again { path: PathBuf, after: Duration },
     /// Nothing is made of it any more.
     Forget(PathBuf),
+    /// A file that a new configuration uses as it was then; one that is watched already stays as it is.
+    Add { path: PathBuf, manner: Manner, seen: Seen },
 }
 
 /// The watching thread, from outside. It ends when this is dropped.
@@ -183,6 +185,11 @@ impl Watcher {
             }
             Command::Again { path, after } => {
                 self.files.get_mut(&path)?.again(now + after);
+                Some(path)
+            }
+            Command::Add { path, manner, seen } => {
+                self.watch_too(&path, manner, seen);
+                // What has happened to it since.
                 Some(path)
             }
             Command::Forget(path) => {

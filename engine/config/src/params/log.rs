@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::row::{known, params};
-use crate::syntax::Nonblank;
+use crate::row::{INT_MAX, known, params};
+use crate::syntax::{Nonblank, Word};
 use crate::typed::List;
 
 params! {
@@ -22,25 +22,30 @@ params! {
 }
 
 known! {
-    /// The file of the log, and who writes it.
-    LOG_FILE;
+    /// The log's file and where else lines go.
+    LOGGING;
 
+    /// The syslog facility of log lines.
+    syslog_facility: Word = "mail"
+        in [
+            "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "security",
+            "syslog", "user", "uucp", "local0", "local1", "local2", "local3", "local4", "local5",
+            "local6", "local7"
+        ]
+        => unsupported "nothing is sent to syslog";
     /// Where maillog_file may be.
     maillog_file_prefixes: List = "/var, /dev/stdout"
-        => accepted "the log is wherever maillog_file says";
-    /// The file's permissions when it is made: 600, 640 or 644.
-    maillog_file_permissions: Nonblank = "0600"
-        => accepted "a log file that is made can be read by its owner and group";
-    /// The program that makes an old log file smaller.
+        => unsupported "the file may be anywhere";
+    /// The command that compresses the file when postfix logrotate has put it aside.
     maillog_file_compressor: Nonblank = "gzip"
-        => accepted "log files are rotated by logrotate or another program";
-    /// What is added to the name of an old log file, in the words of strftime.
+        => accepted "there is no postfix logrotate; tools that rotate logs compress them, too";
+    /// The end of the name that postfix logrotate gives to the file.
     maillog_file_rotate_suffix: Nonblank = "%Y%m%d-%H%M%S"
-        => accepted "log files are rotated by logrotate or another program";
-    /// The service that writes the log.
-    postlog_service_name: Nonblank = "postlog"
-        => accepted "each process writes its own lines";
-    /// How long that service may take for a request.
-    postlogd_watchdog_timeout: Duration = "10s", 10..=u64::MAX
-        => accepted "each process writes its own lines";
+        => accepted "there is no postfix logrotate; tools that rotate logs name them";
+    /// Who may read the file.
+    maillog_file_permissions: Word = "0640" in ["0600", "0640", "0644", "600", "640", "644"]
+        => unsupported "the file is made with 0640";
+    /// How long the process that writes the log may be busy with one line.
+    postlogd_watchdog_timeout: Duration = "10s", 10..=INT_MAX
+        => accepted "the log is written by a thread that waits for nothing but its file";
 }

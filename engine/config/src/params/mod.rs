@@ -3,12 +3,18 @@
 //! Names and defaults are those that Postfix documents (`src/global/mail_params.h`), except where
 //! docs/postfix-differences.md says otherwise.
 
+mod bounce;
 mod clients;
 mod content;
+mod host;
+mod local;
 mod log;
 mod mailbox;
 mod maps;
+mod obsolete;
+mod processes;
 mod queue;
+mod refusals;
 mod rewriting;
 mod service;
 mod site;
@@ -16,7 +22,9 @@ mod smtp;
 mod smtp_sasl;
 mod smtp_tls;
 mod smtpd;
+mod submission;
 mod tls;
+mod verify;
 
 pub use content::Content;
 pub use log::Log;
@@ -57,9 +65,6 @@ const FIELDS: &[&[Row]] = &[
 
 /// The groups whose rows have no fields.
 const KNOWN: &[&[Row]] = &[
-    maps::ALIASES,
-    queue::SCHEDULER,
-    log::LOG_FILE,
     smtp::CONNECTIONS,
     smtp::TIMES,
     smtp::DIALOGUE,
@@ -77,4 +82,24 @@ const KNOWN: &[&[Row]] = &[
     tls::TLS,
     tls::RANDOMNESS,
     tls::TLSPROXY_CLIENT,
+    host::HOST,
+    host::INSTANCES,
+    host::DEBUGGING,
+    log::LOGGING,
+    processes::PROCESSES,
+    processes::SERVICES,
+    processes::ANVIL,
+    maps::TABLES,
+    queue::SCHEDULER,
+    queue::PROGRAMS,
+    bounce::BOUNCE,
+    bounce::VERP,
+    bounce::FLUSH,
+    local::LOCAL,
+    local::DELIVERY_STATUS,
+    submission::SUBMISSION,
+    submission::QMQP,
+    refusals::REFUSALS,
+    verify::VERIFY,
+    obsolete::OBSOLETE,
 ];

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::row::{known, params};
+use crate::row::{INT_MAX, known, params};
 use crate::syntax::Nonblank;
+use crate::typed::List;
 
 params! {
     /// The queue and its scheduler.
@@ -36,52 +37,92 @@ params! {
 }
 
 known! {
-    /// The scheduler's defaults for all transports, as far as they do nothing.
+    /// The queue and its scheduler, as far as they are not the reader's to change.
     SCHEDULER;
 
     /// Recipients of one delivery.
-    default_destination_recipient_limit: usize = "50"
-        => accepted "deliveries are as large as a destination takes";
-    /// How much a delivery that went well raises the concurrency of its destination.
+    default_destination_recipient_limit: u32 = "50", 0..=INT_MAX
+        => unsupported "each recipient is a delivery of its own";
+    /// How much a delivery that went well raises the concurrency of its destination: a number, or one
+    /// divided by concurrency or sqrt_concurrency.
     default_destination_concurrency_positive_feedback: Nonblank = "1"
-        => accepted "concurrency rises by one with each cohort that went well";
+        => unsupported "concurrency rises by one for each destination";
     /// How much a delivery that failed lowers the concurrency of its destination.
     default_destination_concurrency_negative_feedback: Nonblank = "1"
-        => accepted "concurrency rises by one with each cohort that went well";
-    /// After how many failures, as many as deliveries are made at a time, a destination rests.
-    default_destination_concurrency_failed_cohort_limit: usize = "1"
-        => accepted "a destination rests after one";
+        => unsupported "concurrency falls by one for each destination";
+    /// After how many failures, as many as deliveries are made at a time, a destination rests; 0 is
+    /// never.
+    default_destination_concurrency_failed_cohort_limit: u32 = "1", 0..=INT_MAX
+        => unsupported "a destination rests after one";
+    /// Logs how the concurrency of destinations changes.
+    destination_concurrency_feedback_debug: bool = "no"
+        => accepted "the log has one level of detail";
     /// The pause between deliveries to one destination.
     default_destination_rate_delay: Duration = "0s"
         => unsupported "there is no pause between deliveries to one destination";
     /// The pause between any two deliveries by one transport.
     default_transport_rate_delay: Duration = "0s"
         => unsupported "there is no pause between deliveries by one transport";
-    /// How long a program that delivers mail may run.
-    command_time_limit: Duration = "1000s", 1..=2_147_483_647
-        => unsupported "there are no programs to run yet";
+    /// Transports whose mail is deferred and not tried until somebody asks for it.
+    defer_transports: List = ""
+        => unsupported "no transport is left out";
+    /// Where content_filter and FILTER send mail if they do not say so; the recipient's domain where it
+    /// is empty.
+    default_filter_nexthop: Box<str> = ""
+        => unsupported "mail is not sent through filters";
+    /// The pause before a transport that does not work is tried again.
+    transport_retry_time: Duration = "60s", 1..=INT_MAX
+        => unsupported "a delivery agent that has ended is started again without this pause";
+    /// How often the log says that a destination holds up the active queue; 0 is never.
+    qmgr_clog_warn_time: Duration = "300s"
+        => accepted "the queue's state says what it waits for at any time";
+    /// How long the queue manager may be busy with one request.
+    qmgr_daemon_timeout: Duration = "1000s", 1..=INT_MAX
+        => accepted "the scheduler is no process";
+    /// How long the queue manager waits for another process.
+    qmgr_ipc_timeout: Duration = "60s", 1..=INT_MAX
+        => accepted "the scheduler is no process";
+    /// Recipients in memory for each message, even where that is more than
+    /// qmgr_message_recipient_limit.
+    qmgr_message_recipient_minimum: u32 = "10", 1..=INT_MAX
+        => accepted "recipients are read as deliveries need them";
+    /// Queue directories that are divided into more directories.
+    hash_queue_names: List = "deferred, defer"
+        => accepted "the queue is a log and an index, not a directory of files";
+    /// How many steps they are divided in.
+    hash_queue_depth: u32 = "1", 1..=INT_MAX
+        => accepted "the queue is a log and an index, not a directory of files";
     /// How many recipients a message may be ahead before another one goes first.
-    default_minimum_delivery_slots: usize = "3"
+    default_minimum_delivery_slots: u32 = "3", 0..=INT_MAX
         => accepted "the scheduler takes turns between messages in another way";
     /// How many deliveries make room for one of another message.
-    default_delivery_slot_cost: usize = "5"
+    default_delivery_slot_cost: u32 = "5", 0..=INT_MAX
         => accepted "the scheduler takes turns between messages in another way";
     /// How many deliveries a message may go ahead before there is room for it.
-    default_delivery_slot_loan: usize = "3"
+    default_delivery_slot_loan: u32 = "3", 0..=INT_MAX
         => accepted "the scheduler takes turns between messages in another way";
     /// How many percent of its room a message needs to go ahead.
     default_delivery_slot_discount: u8 = "50", 0..=100
         => accepted "the scheduler takes turns between messages in another way";
     /// Recipients in memory for one transport.
-    default_recipient_limit: usize = "20000"
+    default_recipient_limit: u32 = "20000", 0..=INT_MAX
         => accepted "recipients in memory are bounded by qmgr_message_recipient_limit for all transports";
     /// Recipients in memory for messages that go ahead of others.
-    default_extra_recipient_limit: usize = "1000"
+    default_extra_recipient_limit: u32 = "1000", 0..=INT_MAX
         => accepted "recipients in memory are bounded by qmgr_message_recipient_limit for all transports";
     /// How many recipients of a message are read at once when some were delivered.
-    default_recipient_refill_limit: usize = "100", 1..=1_000_000
+    default_recipient_refill_limit: u32 = "100", 1..=INT_MAX
         => accepted "recipients are read as deliveries need them";
     /// How long recipients may be fewer than that before more are read.
-    default_recipient_refill_delay: Duration = "5s", 1..=2_147_483_647
+    default_recipient_refill_delay: Duration = "5s", 1..=INT_MAX
         => accepted "recipients are read as deliveries need them";
+}
+
+known! {
+    /// Programs that mail is delivered to, and programs that speak for themselves: pipe and spawn.
+    PROGRAMS;
+
+    /// How long such a program may run.
+    command_time_limit: Duration = "1000s", 1..=INT_MAX
+        => unsupported "there are no programs to run yet";
 }

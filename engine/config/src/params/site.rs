@@ -27,9 +27,6 @@ params! {
     /// Where the SMTP server listens: address:port, or a port for all addresses. Until there is a
     /// master.cf.
     smtp_listen: Listen = "127.0.0.1:2525";
-    /// Services of master.cf that are turned off: a type, or a name and a type with a slash between
-    /// them; a ! before one keeps what it fits.
-    master_service_disable: List = "";
     /// Clients that are trusted.
     mynetworks: MatchList = [networks];
     /// How much of the neighbourhood mynetworks has where it is not set.

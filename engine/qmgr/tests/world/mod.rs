@@ -95,6 +95,7 @@ impl World {
             arrival: stored.arrival,
             sender: stored.sender.clone(),
             recipients: stored.pending.iter().map(|(n, to)| pending(*n, to)).collect(),
+            unresolved: 0,
             recipients_total: stored.total,
             content: Content::File { len: 1000 },
             has_delivered_to: false,
@@ -105,6 +106,15 @@ impl World {
 
     /// A message is committed.
     pub(crate) fn arrive(&mut self, to: &[&str]) -> (QueueId, Admission) {
+        self.arrive_with_unresolved(to, 0)
+    }
+
+    /// A message is committed, and the ways of its last recipients are not known yet.
+    pub(crate) fn arrive_with_unresolved(
+        &mut self,
+        to: &[&str],
+        unresolved: u32,
+    ) -> (QueueId, Admission) {
         self.ids += 1;
         let id = QueueId::from_u64(self.ids);
         let recipients = to.iter().map(|to| Recipient::new(address(to)));
@@ -118,9 +128,16 @@ impl World {
             failed: false,
         };
         self.stored.insert(id, stored);
-        let message = Message { seen_before: false, ..self.message(id) };
+        let mut message = Message { seen_before: false, unresolved, ..self.message(id) };
+        message.recipients.truncate(to.len() - unresolved as usize);
         let admission = self.scheduler.arrived(message, self.now);
         (id, admission)
+    }
+
+    /// The way of one of them is known.
+    pub(crate) fn resolve(&mut self, id: QueueId, number: u32, to: &str) {
+        let recipient = Recipient::new(address(to));
+        self.scheduler.resolved(id, vec![pending(number, &recipient)], self.now);
     }
 
     pub(crate) fn poll(&mut self, free: usize) {

@@ -2,7 +2,10 @@
 
 mod entry;
 mod search;
+mod start_tls;
 mod url;
+
+pub(crate) use url::decode;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +21,11 @@ use tokio::task::AbortHandle;
 use crate::common;
 use crate::desk::{Backend, Bounds, Desk, Fault, Values};
 use crate::hosts::{Host, Hosts};
-use crate::net;
+use crate::net::{self, Wire};
 use crate::remote::Plan;
 use crate::source::Source;
 use crate::template::{Needs, Parts, Template, Use};
+use crate::tls::{Check, Files, TLS_CIPHERS, Tls};
 
 use entry::Attributes;
 use search::Search;
@@ -29,6 +33,10 @@ use search::Search;
 const PORT: u64 = 389;
 /// Where slapd listens for `ldapi://` without a path.
 const SOCKET: &str = "/var/run/slapd/ldapi";
+/// What is about SASL.
+const SASL: [&str; 4] = ["sasl_mechs", "sasl_realm", "sasl_authz_id", "sasl_minssf"];
+/// Bits of the weakest cipher that TLS is spoken with here.
+const TLS_SSF: u64 = 128;
 /// `query_filter`
 const FILTER: &str = "(mailacceptinggeneralid=%s)";
 /// `recursion_limit`
@@ -36,22 +44,9 @@ const RECURSION_LIMIT: usize = 1000;
 
 pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
     let source = Source::read(opening, name)?;
-    source.refuse(&["start_tls", "chase_referrals"])?;
-    source.ignore(&["cache", "cache_expiry", "cache_size", "debuglevel"]);
-    // They say how to encrypt, not whether to: without start_tls and ldaps: they mean nothing.
-    source.ignore(&[
-        "tls_ca_cert_dir",
-        "tls_ca_cert_file",
-        "tls_cert",
-        "tls_key",
-        "tls_require_cert",
-        "tls_random_file",
-        "tls_cipher_suite",
-        "sasl_mechs",
-        "sasl_realm",
-        "sasl_authz_id",
-        "sasl_minssf",
-    ]);
+    source.refuse(&["chase_referrals"])?;
+    source.ignore(&["cache", "cache_expiry", "cache_size", "debuglevel", "tls_random_file"]);
+    source.ignore_because(&["tls_cipher_suite"], TLS_CIPHERS);
     // Version 2 is Postfix's default and has been history since 2003 (RFC 3494); 3 is spoken always.
     source.number("version", 3, 2, 3)?;
 
@@ -90,8 +85,12 @@ pub(crate) fn open(opening: &Opening<'_>, name: &str) -> Result<Plan, String> {
             _ => DerefAliases::Never,
         },
     };
-    let backend = Ldap { base, filter, scope: scope(&source)?, bind: bind(&source)?, search };
-    let hosts = Hosts::new(hosts(&source)?, common::retry_interval(&source)?);
+    let hosts = hosts(&source)?;
+    let start_tls = source.boolean("start_tls", false)?;
+    let tls = tls(&source, start_tls || hosts.iter().any(Host::is_covered))?;
+    let bind = bind(&source)?;
+    let backend = Ldap { base, filter, scope: scope(&source)?, bind, search, start_tls, tls };
+    let hosts = Hosts::new(hosts, common::retry_interval(&source)?);
     let bounds = common::bounds(&source, Bounds::default())?;
     let plan = Plan {
         desk: Arc::new(Desk::new(backend, hosts, bounds, shape, needs)),
@@ -119,23 +118,66 @@ fn scope(source: &Source<'_>) -> Result<Scope, String> {
     }
 }
 
-fn bind(source: &Source<'_>) -> Result<Option<Bind>, String> {
-    let bind = Bind {
-        dn: source.text_or("bind_dn", "").to_owned(),
-        password: source.text_or("bind_pw", "").to_owned(),
+/// For servers that are `ldaps://`, and with `start_tls`.
+fn tls(source: &Source<'_>, is_spoken: bool) -> Result<Option<Tls>, String> {
+    let files = Files {
+        ca_file: source.path("tls_ca_cert_file"),
+        ca_dir: source.path("tls_ca_cert_dir"),
+        cert: source.path("tls_cert"),
+        key: source.path("tls_key"),
     };
+    let is_checked = source.boolean("tls_require_cert", false)?;
+    if !is_spoken {
+        // They say how to encrypt, not whether to.
+        let all =
+            ["tls_ca_cert_file", "tls_ca_cert_dir", "tls_cert", "tls_key", "tls_require_cert"];
+        source.ignore_because(&all, ": there is neither start_tls nor ldaps://");
+        return Ok(None);
+    }
+    let check = if is_checked { Check::ChainAndName } else { Check::Nothing };
+    if !is_checked && let Some((name, _)) = files.ca_file.or(files.ca_dir) {
+        source.note(name, "no certificate is checked without tls_require_cert = yes");
+    }
+    source.tls(files, check).map(Some)
+}
+
+fn bind(source: &Source<'_>) -> Result<Bind, String> {
+    let dn = source.text_or("bind_dn", "").to_owned();
+    let password = source.text_or("bind_pw", "").to_owned();
     match source.text_or("bind", "yes").to_ascii_lowercase().as_str() {
-        "no" | "none" => Ok(None),
+        "no" | "none" => Ok(Bind::No),
         "yes" | "simple" => {
-            if !bind.dn.is_empty() && bind.password.is_empty() {
+            if !dn.is_empty() && password.is_empty() {
                 // RFC 4513 section 5.1.2
                 source.note("bind_dn", "without bind_pw the server takes it for an anonymous bind");
             }
-            Ok(Some(bind))
+            source.ignore_because(&SASL, ": bind is not sasl");
+            Ok(Bind::Simple { dn, password })
         }
-        "sasl" => Err(source.wrong("bind", "sasl is not supported; there are yes and no")),
-        other => Err(source.wrong("bind", format_args!("\"{other}\": expected yes or no"))),
+        "sasl" => sasl(source),
+        other => Err(source.wrong("bind", format_args!("\"{other}\": expected yes, no or sasl"))),
     }
+}
+
+/// Of the mechanisms of SASL there is the one that needs nothing but the connection.
+fn sasl(source: &Source<'_>) -> Result<Bind, String> {
+    let mechanisms = source.items("sasl_mechs");
+    if !mechanisms.iter().any(|it| it.eq_ignore_ascii_case("EXTERNAL")) {
+        let found = if mechanisms.is_empty() { "not set" } else { "none of these is supported" };
+        let why = format!(
+            "{found}; there is EXTERNAL (the client certificate, or the user at a local socket); for \
+             a password there is bind = yes with bind_dn and bind_pw, and start_tls = yes"
+        );
+        return Err(source.wrong("sasl_mechs", why));
+    }
+    source.refuse(&["sasl_authz_id"])?;
+    source.ignore(&["sasl_realm"]);
+    if source.number("sasl_minssf", 0, 0, 4096)? > TLS_SSF {
+        let why =
+            format!("TLS and local sockets count as {TLS_SSF}; a larger one is never reached");
+        return Err(source.wrong("sasl_minssf", why));
+    }
+    Ok(Bind::External)
 }
 
 fn hosts(source: &Source<'_>) -> Result<Vec<Host>, String> {
@@ -155,15 +197,16 @@ fn hosts(source: &Source<'_>) -> Result<Vec<Host>, String> {
                         Some(path) => Ok(Host::Unix(path.into())),
                         None => Err(format!("\"{text}\": expected ldapi://%2Fpath")),
                     },
-                    "ldaps" => Err("ldaps: is not supported".to_owned()),
-                    _ => Err(format!("\"{text}\": expected ldap:// or ldapi://")),
+                    "ldaps" if place.is_empty() => Ok(Host::inet("localhost", 636).covered()),
+                    "ldaps" => Host::parse(place, 636).map(Host::covered),
+                    _ => Err(format!("\"{text}\": expected ldap://, ldaps:// or ldapi://")),
                 }
             }
         };
         hosts.push(host.map_err(|why| source.wrong("server_host", why))?);
     }
     if hosts.is_empty() {
-        hosts.push(Host::Inet { name: "localhost".to_owned(), port });
+        hosts.push(Host::inet("localhost", port));
     }
     Ok(hosts)
 }
@@ -172,13 +215,22 @@ struct Ldap {
     base: Template,
     filter: Template,
     scope: Scope,
-    bind: Option<Bind>,
+    bind: Bind,
     search: Search,
+    start_tls: bool,
+    /// Where it is spoken.
+    tls: Option<Tls>,
 }
 
-struct Bind {
-    dn: String,
-    password: String,
+/// How to say who we are.
+enum Bind {
+    No,
+    Simple {
+        dn: String,
+        password: String,
+    },
+    /// SASL EXTERNAL: who we are is known already.
+    External,
 }
 
 impl fmt::Debug for Ldap {
@@ -187,15 +239,45 @@ impl fmt::Debug for Ldap {
     }
 }
 
-/// A connection and the task that drives it, which ends with it even where the server hangs.
+/// A connection and the tasks that drive it, which end with it even where the server hangs.
 struct Connection {
     ldap: ldap3::Ldap,
-    driver: AbortHandle,
+    _drivers: Drivers,
 }
 
-impl Drop for Connection {
+struct Drivers(Vec<AbortHandle>);
+
+impl Drop for Drivers {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Ldap {
+    /// A stream under TLS where the table has that, or else a plain one.
+    async fn stream(&self, host: &Host, drivers: &mut Drivers) -> Result<StdStream, Fault> {
+        if !self.start_tls && !host.is_covered() {
+            return Ok(match host {
+                Host::Inet { name, port, .. } => {
+                    let stream = net::tcp(name, *port).await.map_err(Fault::lost)?;
+                    StdStream::Tcp(stream.into_std().map_err(Fault::lost)?)
+                }
+                Host::Unix(path) => {
+                    let stream = UnixStream::connect(path).await.map_err(Fault::lost)?;
+                    StdStream::Unix(stream.into_std().map_err(Fault::lost)?)
+                }
+                Host::Uri(_) => return Err(Fault::refused("no address")),
+            });
+        }
+        let tls = self.tls.as_ref().ok_or_else(|| Fault::refused("TLS is not set up"))?;
+        let mut wire = Wire::connect(host).await?;
+        if !host.is_covered() {
+            start_tls::start_tls(&mut wire).await?;
+        }
+        let wire = wire.covered(tls, host.name()).await?;
+        let (socket, passing) = start_tls::socket(wire.into_stream())?;
+        drivers.0.push(passing);
+        Ok(StdStream::Unix(socket))
     }
 }
 
@@ -203,29 +285,27 @@ impl Backend for Ldap {
     type Connection = Connection;
 
     async fn connect(&self, host: &Host) -> Result<Connection, Fault> {
-        let (stream, url) = match host {
-            Host::Inet { name, port } => {
-                let stream = net::tcp(name, *port).await.map_err(Fault::lost)?;
-                (StdStream::Tcp(stream.into_std().map_err(Fault::lost)?), "ldap://localhost")
-            }
-            Host::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(Fault::lost)?;
-                (StdStream::Unix(stream.into_std().map_err(Fault::lost)?), "ldapi:///")
-            }
-            Host::Uri(_) => return Err(Fault::refused("no address")),
+        let mut drivers = Drivers(Vec::new());
+        let stream = self.stream(host, &mut drivers).await?;
+        // Of the address the library takes only what kind of stream it is.
+        let url = match stream {
+            StdStream::Unix(_) => "ldapi:///",
+            _ => "ldap://localhost",
         };
         let settings = LdapConnSettings::new().set_std_stream(stream);
-        let (connection, ldap) =
+        let (connection, mut ldap) =
             LdapConnAsync::with_settings(settings, url).await.map_err(search::fault)?;
-        let driver = tokio::spawn(async { drop(connection.drive().await) }).abort_handle();
-        let mut connection = Connection { ldap, driver };
-        if let Some(Bind { dn, password }) = &self.bind {
-            let result = connection.ldap.simple_bind(dn, password).await.map_err(search::fault)?;
-            if result.rc != 0 {
-                return Err(Fault::refused(format_args!("bind: {}", search::words(&result))));
-            }
+        drivers.0.push(tokio::spawn(async { drop(connection.drive().await) }).abort_handle());
+        let bound = match &self.bind {
+            Bind::No => return Ok(Connection { ldap, _drivers: drivers }),
+            Bind::Simple { dn, password } => ldap.simple_bind(dn, password).await,
+            Bind::External => ldap.sasl_external_bind().await,
+        };
+        let result = bound.map_err(search::fault)?;
+        if result.rc != 0 {
+            return Err(Fault::refused(format_args!("bind: {}", search::words(&result))));
         }
-        Ok(connection)
+        Ok(Connection { ldap, _drivers: drivers })
     }
 
     async fn ask(&self, connection: &mut Connection, key: &str) -> Result<Values, Fault> {
