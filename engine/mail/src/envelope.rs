@@ -112,3 +112,13 @@ pub enum Protocol {
     /// `sendmail`
     Local,
 }
+
+impl Protocol {
+    /// As the log has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Smtp | Self::Local => "SMTP",
+            Self::Esmtp | Self::Utf8Smtp => "ESMTP",
+        }
+    }
+}

@@ -39,6 +39,20 @@ pub(super) fn push(out: &mut Vec<u8>, event: &Event<'_>) {
                 .some(decision.helo, |object, helo| object.text("helo", helo))
                 .some(decision.sasl_username, |object, user| object.text("sasl_username", user));
         }
+        Event::Check(ref check) => {
+            object
+                .event("check")
+                .id(check.id)
+                .text("action", check.action)
+                .text("what", check.what)
+                .text("content", check.content)
+                .some(check.client, Object::peer)
+                .text("from", check.from)
+                .some(check.to, |object, to| object.text("to", to))
+                .some(check.protocol, |object, protocol| object.text("proto", protocol))
+                .some(check.helo, |object, helo| object.text("helo", helo))
+                .text("text", check.text);
+        }
         Event::Ended { cause, id, stage, content_bytes, client } => {
             object
                 .event("session_ended")

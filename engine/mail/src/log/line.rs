@@ -5,7 +5,7 @@
 use jiff::tz::TimeZone;
 
 use super::push::{id, ip, number, outside, own};
-use super::{Count, Delivery, Event, Peer, Policy, delay, format};
+use super::{Check, Count, Delivery, Event, Peer, Policy, delay, format};
 use crate::{Address, QueueId};
 
 /// Appends the body of a line, without its end.
@@ -81,6 +81,7 @@ pub(super) fn push(out: &mut Vec<u8>, event: &Event<'_>, zone: &TimeZone, decima
             own(out, ": message-id=");
             outside(out, message_id);
         }
+        Event::Check(ref check) => content_check(out, check),
         Event::Active { id: message, from, size, recipients } => {
             id(out, message);
             own(out, ": from=<");
@@ -215,6 +216,44 @@ fn policy(out: &mut Vec<u8>, decision: &Policy<'_>) {
             outside(out, value);
             out.push(b'>');
         }
+    }
+}
+
+/// postfix `cleanup_act_log` and `cleanup_mime_error_callback`.
+fn content_check(out: &mut Vec<u8>, check: &Check<'_>) {
+    id(out, check.id);
+    own(out, ": ");
+    own(out, check.action);
+    own(out, ": ");
+    own(out, check.what);
+    // What kind of MIME error it is ends in a colon, what kind of content it is does not.
+    own(out, if check.what.starts_with("mime-error") { ": " } else { " " });
+    outside(out, check.content);
+    own(out, " from ");
+    match check.client {
+        Some(client) => peer(out, client),
+        None => own(out, "local"),
+    }
+    own(out, "; from=<");
+    outside(out, check.from);
+    out.push(b'>');
+    if let Some(to) = check.to {
+        own(out, " to=<");
+        outside(out, to);
+        out.push(b'>');
+    }
+    if let Some(protocol) = check.protocol {
+        own(out, " proto=");
+        own(out, protocol);
+    }
+    if let Some(helo) = check.helo {
+        own(out, " helo=<");
+        outside(out, helo);
+        out.push(b'>');
+    }
+    if !check.text.is_empty() {
+        own(out, ": ");
+        outside(out, check.text);
     }
 }
 

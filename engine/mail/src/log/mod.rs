@@ -114,6 +114,8 @@ pub enum Event<'a> {
         /// With its angle brackets, as the header has it.
         message_id: &'a str,
     },
+    /// A check of content did something, or a rule about MIME was broken.
+    Check(Check<'a>),
     /// A message has become active.
     Active {
         /// The message.
@@ -266,6 +268,31 @@ pub struct Policy<'a> {
     pub helo: Option<&'a str>,
     /// Who had signed in.
     pub sasl_username: Option<&'a str>,
+}
+
+/// What a check of a message's content did.
+#[derive(Clone, Copy, Debug)]
+pub struct Check<'a> {
+    /// The message.
+    pub id: QueueId,
+    /// `reject`, `warning`, `hold`, `prepend` and so on.
+    pub action: &'a str,
+    /// `header`, `body` or `content`; for MIME `mime-error` and which.
+    pub what: &'a str,
+    /// The header or line, or its beginning.
+    pub content: &'a str,
+    /// `None` for what did not come over the network.
+    pub client: Option<Peer<'a>>,
+    /// `""` is the null sender.
+    pub from: &'a str,
+    /// The last recipient, if there is one yet.
+    pub to: Option<&'a str>,
+    /// `SMTP` or `ESMTP`; `None` where the line is not to say.
+    pub protocol: Option<&'a str>,
+    /// `None` before HELO, or where the line is not to say.
+    pub helo: Option<&'a str>,
+    /// What the action says; may be empty.
+    pub text: &'a str,
 }
 
 /// Why a session ended before QUIT.

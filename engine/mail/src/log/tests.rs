@@ -434,3 +434,43 @@ fn the_patterns_of_log_tools_find_what_they_look_for() {
         assert_eq!(groups.join(" "), found, "{tool}");
     }
 }
+
+#[test]
+fn a_check_of_content_is_logged_with_what_it_saw() {
+    let check = Check {
+        id: id(),
+        action: "reject",
+        what: "header",
+        content: "Subject: a\n b",
+        client: Some(CLIENT),
+        from: "s@x.example",
+        to: Some("u@d.example"),
+        protocol: Some("ESMTP"),
+        helo: Some("h.example"),
+        text: "5.7.1 no",
+    };
+    assert_eq!(
+        body(Event::Check(check)),
+        "F5383D123407: reject: header Subject: a? b from mail.example.com[192.0.2.1]; \
+         from=<s@x.example> to=<u@d.example> proto=ESMTP helo=<h.example>: 5.7.1 no"
+    );
+    let mime = Check {
+        what: "mime-error MIME nesting exceeds safety limit",
+        content: "Content-Type: x",
+        client: None,
+        protocol: None,
+        helo: None,
+        text: "",
+        ..check
+    };
+    assert_eq!(
+        body(Event::Check(mime)),
+        "F5383D123407: reject: mime-error MIME nesting exceeds safety limit: Content-Type: x \
+         from local; from=<s@x.example> to=<u@d.example>"
+    );
+    let json = written(Style::Json, "cleanup", Event::Check(check));
+    assert!(
+        json.contains("\"event\":\"check\"") && json.contains("\"action\":\"reject\""),
+        "{json}"
+    );
+}
