@@ -2,67 +2,58 @@
 
 use std::sync::Arc;
 
-use mail::{QueueId, Sink, Time};
+use mail::{Address, QueueId, Sink, Time};
 use memchr::memchr;
 
 use crate::date::{Civil, push_date, push_digits};
+use crate::downgrade::says_8bit;
+use crate::filter::Filter;
+use crate::from::from_header;
 use crate::header::{Known, LineStart, is_mailbox_line, known, line_start};
+use crate::outcome::{Summary, Verdict};
 use crate::received::{push_all, push_received};
 use crate::rules::{Message, Rules};
 
 /// How much of a Message-ID goes to the log.
 const LOGGED_MESSAGE_ID_BYTES_MAX: usize = 1000;
 
-/// What became known of a message on the way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// `message-id=` of the log line: the header's value, or the one that was added; empty where
-    /// there is none. Printable, and one line.
-    pub message_id: Box<str>,
-    /// `resent-message-id=`, likewise, where there is such a header.
-    pub resent_message_id: Option<Box<str>>,
-    /// `Received:` headers, ours among them.
-    pub hops: u32,
-    /// `hopcount_limit` is reached: the message is not to be accepted.
-    pub too_many_hops: bool,
-    /// There is a `Delivered-To:`, so an agent has to look for its own name in them.
-    pub has_delivered_to: bool,
-    /// A header was longer than `header_size_limit`.
-    pub header_cut: bool,
-    /// What went into the sink.
-    pub size_bytes: u64,
-}
+/// How much of a line is gathered at once while it is not known whether it is a header.
+const UNDECIDED_BYTES: usize = 4096;
 
 /// One message on its way: LF-terminated content in, the same with its headers seen to out.
 #[derive(Debug)]
 pub struct Cleanup {
-    rules: Arc<Rules>,
-    place: Place,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) place: Place,
     /// The header that is being gathered, with the line endings between its lines.
-    header: Vec<u8>,
+    pub(crate) header: Vec<u8>,
     /// Where its last line starts.
     line: usize,
     /// The name of the header that is being gathered ends here; 0 while its line is too short to say.
-    name_len: usize,
+    pub(crate) name_len: usize,
     /// Its value starts here, behind the colon.
-    value: usize,
+    pub(crate) value: usize,
     /// Where a header that got too long will be cut.
     cut: Option<usize>,
     first_line: bool,
     seen: Seen,
     missing: Missing,
-    summary: Summary,
+    pub(crate) summary: Summary,
+    /// What looks at the message beyond its own head, or asks tables; `None` for nearly every message.
+    pub(crate) filter: Option<Box<Filter>>,
 }
 
 /// Where in the message we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Before the first byte of a line of the head.
+pub(crate) enum Place {
+    /// Before the first byte of a line of a head.
     LineStart,
     /// Within such a line.
     InLine,
     /// Behind the head.
     Body,
+    /// In a body whose lines are looked at.
+    Lines,
 }
 
 /// Headers that were there.
@@ -85,14 +76,19 @@ enum Missing {
     /// Nothing: a stranger's message stays as it is.
     LeftOut,
     /// Everything that Postfix adds.
-    Added { id: QueueId, arrival: Time, date: Box<[u8]>, from: Box<str> },
+    Added {
+        id: QueueId,
+        arrival: Time,
+        date: Box<[u8]>,
+        sender: Option<Address>,
+        name: Option<Box<str>>,
+    },
 }
 
 impl Cleanup {
     /// Begins a message: its `Received:` header goes to the sink.
     pub fn start<S: Sink>(rules: &Arc<Rules>, message: &Message<'_>, sink: &mut S) -> Self {
         let mut header = Vec::with_capacity(512);
-        push_received(&mut header, rules, message);
         let mut cleanup = Self {
             rules: rules.clone(),
             place: Place::LineStart,
@@ -104,11 +100,24 @@ impl Cleanup {
             first_line: true,
             seen: Seen::default(),
             missing: Missing::of(rules, message),
-            summary: Summary { hops: 1, ..Summary::default() },
+            summary: Summary::default(),
+            filter: Filter::of(rules, message),
         };
-        cleanup.emit(&header, sink);
-        header.clear();
-        cleanup.header = header;
+        for prepended in message.prepended {
+            push_all(&mut header, &[prepended, "\n"]);
+        }
+        push_received(&mut header, rules, message);
+        if cleanup.filter.is_some() {
+            cleanup.put_own(&header, sink);
+        } else {
+            cleanup.summary.hops = 1;
+            cleanup.summary.too_many_hops = rules.hopcount_limit <= 1;
+            cleanup.emit(&header, sink);
+        }
+        if cleanup.header.capacity() == 0 {
+            header.clear();
+            cleanup.header = header;
+        }
         cleanup
     }
 
@@ -120,7 +129,9 @@ impl Cleanup {
     /// The next piece of content, cut anywhere.
     #[inline]
     pub fn put<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
-        if self.place == Place::Body {
+        if self.filter.is_some() {
+            self.put_filtered(bytes, sink);
+        } else if self.place == Place::Body {
             self.emit(bytes, sink);
         } else {
             self.put_head(bytes, sink);
@@ -128,49 +139,100 @@ impl Cleanup {
     }
 
     /// Ends the message. A head without a body is complete as it is.
+    ///
+    /// Where a table has yet to answer, the message is refused for now: whoever has such tables waits,
+    /// see [`Cleanup::settle`] and [`Cleanup::finish_settled`].
     pub fn finish<S: Sink>(mut self, sink: &mut S) -> Summary {
-        if self.place == Place::InLine {
-            // A last line without its end: no decoder leaves one, but nothing depends on that.
-            self.end_line(sink);
+        self.close(sink);
+        self.into_summary()
+    }
+
+    /// What is left to do at the end; again, where it had to stop for a table.
+    pub(crate) fn close<S: Sink>(&mut self, sink: &mut S) {
+        self.close_filter(sink);
+        if self.place == Place::InLine && !self.is_paused() {
+            self.close_line(sink);
         }
-        if self.place != Place::Body {
+        self.close_lines(sink);
+        if matches!(self.place, Place::LineStart | Place::InLine) && !self.is_paused() {
             self.end_header(sink);
-            self.end_head(sink);
+            if !self.is_paused() && self.in_primary_head() {
+                self.end_head(sink);
+                self.place = Place::Body;
+            }
         }
-        self.summary.too_many_hops = self.summary.hops >= self.rules.hopcount_limit;
+    }
+
+    /// A last line without its end: no decoder leaves one, but nothing depends on that.
+    fn close_line<S: Sink>(&mut self, sink: &mut S) {
+        if self.in_primary_head() {
+            if !self.end_line(sink) {
+                self.take(b"\n", sink);
+            }
+            return;
+        }
+        self.decide(sink);
+        if self.place == Place::InLine && self.name_len == 0 {
+            self.begin_body(sink);
+        }
+    }
+
+    pub(crate) fn into_summary(mut self) -> Summary {
+        if self.summary.too_many_hops && self.summary.verdict == Verdict::Accept {
+            self.summary.verdict = Verdict::too_many_hops();
+        }
+        self.settle_verdict();
         self.summary
     }
 
     #[inline]
-    fn emit<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
+    pub(crate) fn emit<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
         self.summary.size_bytes += bytes.len() as u64;
         sink.put(bytes);
     }
 
     fn put_head<S: Sink>(&mut self, mut bytes: &[u8], sink: &mut S) {
-        while let Some(&first) = bytes.first() {
+        while !bytes.is_empty() {
             if self.place == Place::Body {
                 return self.emit(bytes, sink);
             }
-            if self.place == Place::LineStart {
-                self.begin_line(first, sink);
-            }
-            // The decoder's pieces begin with the line ending before: no need to look for that one.
-            let lf = if first == b'\n' { Some(0) } else { memchr(b'\n', bytes) };
-            let Some(lf) = lf else {
-                self.gather(bytes);
-                return self.decide(sink);
-            };
-            self.gather(&bytes[..lf]);
-            self.end_line(sink);
-            bytes = &bytes[lf + 1..];
+            let used = self.head_step(bytes, sink);
+            bytes = &bytes[used..];
         }
+    }
+
+    /// Takes a line of a head, or what there is of it, of bytes that are not empty. Returns how many bytes
+    /// that were: none where the header before has to be waited for.
+    pub(crate) fn head_step<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) -> usize {
+        let first = bytes[0];
+        if self.place == Place::LineStart {
+            self.begin_line(first, sink);
+            if self.is_paused() {
+                self.place = Place::LineStart;
+                return 0;
+            }
+        }
+        let bytes = match self.name_len {
+            0 => &bytes[..bytes.len().min(UNDECIDED_BYTES)],
+            _ => bytes,
+        };
+        // The decoder's pieces begin with the line ending before: no need to look for that one.
+        let lf = if first == b'\n' { Some(0) } else { memchr(b'\n', bytes) };
+        let Some(lf) = lf else {
+            self.gather(bytes);
+            self.decide(sink);
+            return bytes.len();
+        };
+        self.gather(&bytes[..lf]);
+        if self.end_line(sink) { lf + 1 } else { lf }
     }
 
     /// A line that begins with white space goes on with the header before it (RFC 5322 section
     /// 2.2.3), and any other ends it.
     fn begin_line<S: Sink>(&mut self, first: u8, sink: &mut S) {
-        let continues = matches!(first, b' ' | b'\t') && !self.header.is_empty();
+        // A client's first line goes on with nothing of ours.
+        let is_first = self.first_line && !self.is_own();
+        let continues = matches!(first, b' ' | b'\t') && !self.header.is_empty() && !is_first;
         if !continues {
             self.end_header(sink);
         }
@@ -206,7 +268,7 @@ impl Cleanup {
         if self.name_len > 0 {
             return;
         }
-        if self.first_line {
+        if self.first_line && !self.is_own() {
             match is_mailbox_line(&self.header) {
                 None => return,
                 // So it is kept, and the head goes on behind it (postfix `smtpd.c`).
@@ -231,29 +293,46 @@ impl Cleanup {
         }
     }
 
-    fn end_line<S: Sink>(&mut self, sink: &mut S) {
+    /// False where its line ending is not dealt with yet: the line is one of a body whose lines are looked
+    /// at.
+    fn end_line<S: Sink>(&mut self, sink: &mut S) -> bool {
         if self.name_len == 0 && self.header.is_empty() {
-            self.end_head(sink);
-            self.place = Place::Body;
-            return self.emit(b"\n", sink);
+            self.end_head_at_empty_line(sink);
+            return true;
         }
         self.decide(sink);
         if self.place == Place::InLine && self.name_len == 0 {
             // The whole line is there and shows no colon.
             self.begin_body(sink);
         }
-        if self.place == Place::Body {
-            return self.emit(b"\n", sink);
+        match self.place {
+            Place::Body => self.emit(b"\n", sink),
+            Place::Lines => return false,
+            Place::LineStart | Place::InLine => {
+                if self.cut.is_none() {
+                    self.header.push(b'\n');
+                }
+                self.place = Place::LineStart;
+            }
         }
-        if self.cut.is_none() {
-            self.header.push(b'\n');
+        true
+    }
+
+    fn end_head_at_empty_line<S: Sink>(&mut self, sink: &mut S) {
+        if self.filter.is_some() {
+            return self.end_filtered_head(None, sink);
         }
-        self.place = Place::LineStart;
+        self.end_head(sink);
+        self.place = Place::Body;
+        self.emit(b"\n", sink);
     }
 
     /// What was gathered is no header: the head is over, and the empty line behind it is missing.
     fn begin_body<S: Sink>(&mut self, sink: &mut S) {
         let line = std::mem::take(&mut self.header);
+        if self.filter.is_some() {
+            return self.end_filtered_head(Some(line), sink);
+        }
         self.end_head(sink);
         self.place = Place::Body;
         self.emit(b"\n", sink);
@@ -272,24 +351,49 @@ impl Cleanup {
                 self.header.push(b'\n');
             }
         }
-        let name = &self.header[..self.name_len];
-        if let Some(known) = known(name) {
+        let known = known(&self.header[..self.name_len]);
+        if known == Some(Known::Received) {
+            self.summary.hops += 1;
+        }
+        if self.filter.is_some() {
+            return self.check_header(known, sink);
+        }
+        if let Some(known) = known {
             self.note(known);
         }
+        self.pass_header(sink);
+    }
+
+    /// The header goes on, or is one that has to go, and the next one may come.
+    pub(crate) fn pass_header<S: Sink>(&mut self, sink: &mut S) {
         let name = &self.header[..self.name_len];
         let mut dropped = self.rules.message_drop_headers.iter();
         if !dropped.any(|it| it.as_bytes().eq_ignore_ascii_case(name)) {
             self.summary.size_bytes += self.header.len() as u64;
             sink.put(&self.header);
         }
+        self.forget_header();
+    }
+
+    pub(crate) fn forget_header(&mut self) {
         self.header.clear();
         (self.name_len, self.value) = (0, 0);
     }
 
-    fn note(&mut self, known: Known) {
+    /// The header tells what the encoding of content is.
+    pub(crate) fn detect_encoding(&mut self) {
+        if self.rules.detect_8bit_encoding_header && says_8bit(&self.header[self.value..]) {
+            self.summary.says_8bit = true;
+        }
+    }
+
+    pub(crate) fn note(&mut self, known: Known) {
         let seen = &mut self.seen;
+        seen.resent |= known.is_resent();
         match known {
-            Known::Received => self.summary.hops += 1,
+            Known::Received => {
+                self.summary.too_many_hops |= self.summary.hops >= self.rules.hopcount_limit;
+            }
             Known::DeliveredTo => self.summary.has_delivered_to = true,
             Known::MessageId => {
                 seen.message_id = true;
@@ -297,22 +401,22 @@ impl Cleanup {
             }
             Known::Date => seen.date = true,
             Known::From => seen.from = true,
-            Known::ToOrCc => seen.recipients = true,
+            Known::To | Known::Cc | Known::ResentTo | Known::ResentCc => seen.recipients = true,
             Known::ResentMessageId => {
                 let value = printable(&self.header[self.value..]);
                 self.summary.resent_message_id = Some(value);
-                (seen.resent, seen.resent_message_id) = (true, true);
+                seen.resent_message_id = true;
             }
-            Known::ResentDate => (seen.resent, seen.resent_date) = (true, true),
-            Known::ResentFrom => (seen.resent, seen.resent_from) = (true, true),
-            Known::ResentToOrCc => (seen.resent, seen.recipients) = (true, true),
-            Known::ResentOther => seen.resent = true,
+            Known::ResentDate => seen.resent_date = true,
+            Known::ResentFrom => seen.resent_from = true,
+            Known::ContentTransferEncoding => self.detect_encoding(),
+            _ => {}
         }
     }
 
     /// Adds what is missing behind the last header.
-    fn end_head<S: Sink>(&mut self, sink: &mut S) {
-        let Missing::Added { id, arrival, date, from } =
+    pub(crate) fn end_head<S: Sink>(&mut self, sink: &mut S) {
+        let Missing::Added { id, arrival, date, sender, name } =
             std::mem::replace(&mut self.missing, Missing::LeftOut)
         else {
             return;
@@ -339,7 +443,15 @@ impl Cleanup {
             added.push(b'\n');
         }
         if !has_from {
-            push_all(&mut added, &[prefix, "From: ", &from, "\n"]);
+            let from = from_header(
+                prefix,
+                sender.as_ref(),
+                &self.rules.hostname,
+                name.as_deref(),
+                self.rules.header_from_format,
+                &self.rules.full_name_encoding_charset,
+            );
+            added.extend_from_slice(from.as_bytes());
         }
         if !seen.recipients && !self.rules.undisclosed_recipients_header.is_empty() {
             push_all(&mut added, &[&self.rules.undisclosed_recipients_header, "\n"]);
@@ -377,16 +489,17 @@ impl<S: Sink> Sink for Onto<'_, S> {
 
 impl Missing {
     fn of(rules: &Rules, message: &Message<'_>) -> Self {
-        if !message.from_own_client && !rules.always_add_missing_headers {
+        let is_added = message.from_own_client
+            || rules.rewrites_remote_headers
+            || rules.always_add_missing_headers;
+        if !is_added {
             return Self::LeftOut;
         }
         let mut date = Vec::with_capacity(48);
         push_date(&mut date, message.arrival, message.zone);
-        let from = match &message.envelope.sender {
-            Some(sender) => sender.as_str().into(),
-            None => format!("MAILER-DAEMON@{}", rules.hostname).into(),
-        };
-        Self::Added { id: message.id, arrival: message.arrival, date: date.into(), from }
+        let sender = message.envelope.sender.clone();
+        let name = message.full_name.map(Into::into);
+        Self::Added { id: message.id, arrival: message.arrival, date: date.into(), sender, name }
     }
 }
 

@@ -40,20 +40,83 @@ pub(crate) fn is_mailbox_line(line: &[u8]) -> Option<bool> {
     Some(rest.starts_with(b"From "))
 }
 
-/// The headers that cleanup knows.
+/// The headers that cleanup knows (postfix `src/global/header_opts.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    Received,
-    DeliveredTo,
-    MessageId,
+    ApparentlyTo,
+    Bcc,
+    Cc,
+    ContentTransferEncoding,
+    ContentType,
+    /// The other headers of MIME.
+    Mime,
     Date,
+    DeliveredTo,
     From,
-    ToOrCc,
-    ResentMessageId,
+    MessageId,
+    Received,
+    ResentBcc,
+    ResentCc,
     ResentDate,
     ResentFrom,
-    ResentToOrCc,
-    ResentOther,
+    ResentMessageId,
+    ResentReplyTo,
+    ResentSender,
+    ResentTo,
+    /// `Sender:`, `Reply-To:` and others whose addresses are those of whom the message is from.
+    SenderOther,
+    To,
+}
+
+impl Known {
+    /// Describes content, wherever it stands: `mime_header_checks` are for these.
+    pub(crate) fn is_mime(self) -> bool {
+        matches!(self, Self::ContentTransferEncoding | Self::ContentType | Self::Mime)
+    }
+
+    /// RFC 5322 section 3.6.6
+    pub(crate) fn is_resent(self) -> bool {
+        matches!(
+            self,
+            Self::ResentBcc
+                | Self::ResentCc
+                | Self::ResentDate
+                | Self::ResentFrom
+                | Self::ResentMessageId
+                | Self::ResentReplyTo
+                | Self::ResentSender
+                | Self::ResentTo
+        )
+    }
+
+    /// Its addresses are rewritten as those of senders or of recipients, if it has some.
+    pub(crate) fn role(self) -> Option<Role> {
+        match self {
+            Self::From | Self::SenderOther | Self::ResentFrom | Self::ResentSender => {
+                Some(Role::Sender)
+            }
+            Self::ApparentlyTo | Self::ResentReplyTo => Some(Role::Recipient),
+            other if other.is_extracted() => Some(Role::Recipient),
+            _ => None,
+        }
+    }
+
+    /// Its addresses are recipients where they are taken from the message.
+    pub(crate) fn is_extracted(self) -> bool {
+        matches!(
+            self,
+            Self::To | Self::Cc | Self::Bcc | Self::ResentTo | Self::ResentCc | Self::ResentBcc
+        )
+    }
+}
+
+/// Whose addresses a header holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `From:`, `Sender:`, `Reply-To:` and their like.
+    Sender,
+    /// `To:`, `Cc:`, `Bcc:` and their like.
+    Recipient,
 }
 
 /// Names are compared without case (RFC 5322 section 1.2.2).
@@ -61,19 +124,36 @@ pub(crate) fn known(name: &[u8]) -> Option<Known> {
     let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
     // By length first: most headers are none of these.
     Some(match name.len() {
-        2 if is("To") || is("Cc") => Known::ToOrCc,
+        2 if is("To") => Known::To,
+        2 if is("Cc") => Known::Cc,
+        3 if is("Bcc") => Known::Bcc,
         4 if is("Date") => Known::Date,
         4 if is("From") => Known::From,
+        6 if is("Sender") => Known::SenderOther,
         8 if is("Received") => Known::Received,
+        8 if is("Reply-To") => Known::SenderOther,
+        9 if is("Errors-To") => Known::SenderOther,
+        9 if is("Resent-To") => Known::ResentTo,
+        9 if is("Resent-Cc") => Known::ResentCc,
         10 if is("Message-Id") => Known::MessageId,
-        12 if is("Delivered-To") => Known::DeliveredTo,
-        9 if is("Resent-To") || is("Resent-Cc") => Known::ResentToOrCc,
-        10 if is("Resent-Bcc") => Known::ResentOther,
+        10 if is("Resent-Bcc") => Known::ResentBcc,
+        10 if is("Content-ID") => Known::Mime,
         11 if is("Resent-Date") => Known::ResentDate,
         11 if is("Resent-From") => Known::ResentFrom,
-        13 if is("Resent-Sender") => Known::ResentOther,
-        15 if is("Resent-Reply-To") => Known::ResentOther,
+        11 if is("Return-Path") => Known::SenderOther,
+        12 if is("Delivered-To") => Known::DeliveredTo,
+        12 if is("Content-Type") => Known::ContentType,
+        12 if is("MIME-Version") => Known::Mime,
+        13 if is("Apparently-To") => Known::ApparentlyTo,
+        13 if is("Resent-Sender") => Known::ResentSender,
+        15 if is("Resent-Reply-To") => Known::ResentReplyTo,
+        16 if is("Mail-Followup-To") => Known::SenderOther,
         17 if is("Resent-Message-Id") => Known::ResentMessageId,
+        17 if is("Return-Receipt-To") => Known::SenderOther,
+        19 if is("Content-Description") => Known::Mime,
+        19 if is("Content-Disposition") => Known::Mime,
+        25 if is("Content-Transfer-Encoding") => Known::ContentTransferEncoding,
+        27 if is("Disposition-Notification-To") => Known::SenderOther,
         _ => return None,
     })
 }

@@ -51,11 +51,13 @@ impl Case {
         let rules = Arc::new(self.rules.clone());
         let mut stored = Vec::new();
         let message = Message {
-            id: QueueId::from_u64(0x000C_0FFE_E000_0001),
-            envelope: &self.envelope,
-            arrival: Time::from_secs(1_795_174_274),
-            zone: self.zone,
             from_own_client: self.from_own_client,
+            ..Message::new(
+                QueueId::from_u64(0x000C_0FFE_E000_0001),
+                &self.envelope,
+                Time::from_secs(1_795_174_274),
+                self.zone,
+            )
         };
         let mut cleanup = Cleanup::start(&rules, &message, &mut stored);
         for piece in pieces {

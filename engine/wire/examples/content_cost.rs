@@ -81,13 +81,8 @@ fn report(what: &str, mut work: impl FnMut()) {
 }
 
 fn clean(rules: &Arc<Rules>, envelope: &Envelope, raw: &[u8], log: &mut Vec<u8>) {
-    let message = Message {
-        id: QueueId::from_u64(0x000C_0FFE_E000_0001),
-        envelope,
-        arrival: Time::from_secs(1_795_174_274),
-        zone: Zone::UTC,
-        from_own_client: false,
-    };
+    let id = QueueId::from_u64(0x000C_0FFE_E000_0001);
+    let message = Message::new(id, envelope, Time::from_secs(1_795_174_274), Zone::UTC);
     let mut cleanup = Cleanup::start(rules, &message, log);
     let mut decoder = Decoder::new(Framing::Dots);
     decoder.decode(raw, &mut cleanup.onto(log));

@@ -42,11 +42,8 @@ fn clean(pieces: &[&[u8]], from_own_client: bool, limit: usize) -> (Vec<u8>, Sum
         not_before: None,
     };
     let message = Message {
-        id: QueueId::from_u64(1),
-        envelope: &envelope,
-        arrival: Time::default(),
-        zone: Zone::UTC,
         from_own_client,
+        ..Message::new(QueueId::from_u64(1), &envelope, Time::default(), Zone::UTC)
     };
     let mut stored = Vec::new();
     let mut cleanup = Cleanup::start(&Arc::new(rules), &message, &mut stored);
