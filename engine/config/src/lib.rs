@@ -49,6 +49,6 @@ pub use typed::address::{
     RewriteClients, SenderKinds, Transport,
 };
 pub use typed::{
-    BareNewline, FromText, Level, List, Listen, Locks, MailboxSync, NetworksStyle, ReplyCode,
-    Stress, Typed,
+    BareNewline, EndOfHeader, FromFormat, FromText, Level, List, Listen, Locks, LogAddresses,
+    MailboxSync, NetworksStyle, ReceiveOverrides, ReplyCode, Stress, Typed,
 };

@@ -337,6 +337,70 @@ choice! {
     }
 }
 
+choice! {
+    /// What is done about a message whose header ends without an empty line.
+    EndOfHeader {
+        /// The empty line is added.
+        FixQuietly = "fix_quietly",
+        /// And a header that says so.
+        AddHeader = "add_header",
+        /// It is refused.
+        Reject = "reject",
+    }
+}
+
+choice! {
+    /// How a From header is written that is added.
+    FromFormat {
+        /// `name <address>`
+        Standard = "standard",
+        /// `address (name)`
+        Obsolete = "obsolete",
+    }
+}
+
+choice! {
+    /// How addresses are written to the log.
+    LogAddresses {
+        /// With quotes where they need them.
+        External = "external",
+        /// Without.
+        Internal = "internal",
+    }
+}
+
+/// What is left out for mail that is received.
+#[derive(Clone, Copy, Debug, std::default::Default, PartialEq, Eq)]
+pub struct ReceiveOverrides {
+    /// Asking whether a recipient exists.
+    pub no_unknown_recipient_checks: bool,
+    /// Canonical, virtual alias, masquerading, automatic bcc.
+    pub no_address_mappings: bool,
+    /// Checks of headers and bodies.
+    pub no_header_body_checks: bool,
+    /// Milters.
+    pub no_milters: bool,
+}
+
+impl FromText for ReceiveOverrides {
+    const KIND: &'static str = "list of no_unknown_recipient_checks, no_address_mappings, \
+                                no_header_body_checks, no_milters";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        let mut left_out = Self::default();
+        for item in cf::items(text) {
+            match item {
+                "no_unknown_recipient_checks" => left_out.no_unknown_recipient_checks = true,
+                "no_address_mappings" => left_out.no_address_mappings = true,
+                "no_header_body_checks" => left_out.no_header_body_checks = true,
+                "no_milters" => left_out.no_milters = true,
+                _ => return Err(<Self as FromText>::KIND.replacen("list of ", "", 1)),
+            }
+        }
+        Ok(left_out)
+    }
+}
+
 /// How an mbox is locked, all of these together.
 #[derive(Clone, Copy, Debug, std::default::Default, PartialEq, Eq)]
 pub struct Locks {
