@@ -119,13 +119,8 @@ impl Kept {
         let Output::Commit(envelope) = self.dialogue.step(received, &mut self.turn) else {
             panic!("the message is accepted")
         };
-        let message = cleanup::Message {
-            id: QueueId::from_u64(1),
-            envelope: &envelope,
-            arrival: Time::from_secs(1),
-            zone: cleanup::Zone::UTC,
-            from_own_client: false,
-        };
+        let (id, arrival) = (QueueId::from_u64(1), Time::from_secs(1));
+        let message = cleanup::Message::new(id, &envelope, arrival, cleanup::Zone::UTC);
         self.record.clear();
         let mut cleanup = cleanup::Cleanup::start(&self.rules, &message, &mut self.record);
         let mut decoder = Decoder::new(content.framing());

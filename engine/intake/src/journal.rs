@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use mail::QueueId;
+use cleanup::{Summary, Verdict};
 use mail::log::{Event, Peer};
+use mail::{Envelope, QueueId};
 
 use crate::session::Session;
 
@@ -25,9 +26,17 @@ impl Session {
         self.log(Event::Accepted { id, client: self.peer(), sasl: None });
     }
 
-    pub(crate) fn log_message_id(&self, id: QueueId, message_id: &str) {
-        let event = Event::MessageId { id, message_id };
-        (self.service.log)("cleanup", self.number.into(), event);
+    /// What cleanup has to say of a message.
+    pub(crate) fn log_summary(&self, id: QueueId, envelope: &Envelope, summary: &Summary) {
+        let log = |event: Event<'_>| (self.service.log)("cleanup", self.number.into(), event);
+        let message_id = &*summary.message_id;
+        // The log need not say that there is none where the head was not read to its end.
+        if summary.verdict == Verdict::Accept || !message_id.is_empty() {
+            log(Event::MessageId { id, message_id });
+        }
+        for event in &summary.events {
+            event.line(id, envelope, log);
+        }
     }
 
     pub(crate) fn log_warning(&self, text: &str) {

@@ -33,6 +33,9 @@ pub(crate) async fn recipient(
     if !mailbox.virtual_mailbox_domains.has(domain).await.known()? {
         return foreign(recipient, domain, settings).await;
     }
+    if settings.content.receive_override_options.no_unknown_recipient_checks {
+        return Ok(Verdict::Accept);
+    }
     // user%other@here, "user@other"@here and user!other@here ask us to send mail on to `other`: with
     // nobody of that name here they are unknown users like any other.
     if mailbox.virtual_mailbox_maps.is_empty() {

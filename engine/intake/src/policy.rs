@@ -102,9 +102,51 @@ pub(crate) fn rules(settings: &Snapshot) -> cleanup::Rules {
     cleanup::Rules {
         mail_name: settings.site.mail_name.clone(),
         header_size_limit_bytes: content.header_size_limit,
+        line_length_limit_bytes: content.line_length_limit,
         hopcount_limit: u32::try_from(content.hopcount_limit).unwrap_or(u32::MAX),
         always_add_missing_headers: content.always_add_missing_headers,
         undisclosed_recipients_header: content.undisclosed_recipients_header.clone(),
+        message_drop_headers: content.message_drop_headers.to_vec().into(),
+        header_checks: content.header_checks.clone(),
+        mime_header_checks: content.mime_header_checks.clone(),
+        nested_header_checks: content.nested_header_checks.clone(),
+        body_checks: content.body_checks.clone(),
+        body_checks_size_limit_bytes: content.body_checks_size_limit,
+        mime_limits: cleanup::MimeLimits {
+            nesting_max: content.mime_nesting_limit,
+            boundary_bytes_max: content.mime_boundary_length_limit,
+        },
+        disable_mime_input_processing: content.disable_mime_input_processing,
+        strict: cleanup::Strict {
+            seven_bit_headers: content.strict_7bit_headers || content.strict_8bitmime,
+            eight_bit_body: content.strict_8bitmime_body || content.strict_8bitmime,
+            encoding_domain: content.strict_mime_encoding_domain,
+        },
+        non_empty_end_of_head: match content.non_empty_end_of_header_action {
+            config::EndOfHeader::FixQuietly => cleanup::NonEmptyEndOfHead::FixQuietly,
+            config::EndOfHeader::AddHeader => cleanup::NonEmptyEndOfHead::AddHeader,
+            config::EndOfHeader::Reject => cleanup::NonEmptyEndOfHead::Reject,
+        },
+        detect_8bit_encoding_header: content.detect_8bit_encoding_header,
+        force_mime_input_conversion: content.force_mime_input_conversion,
+        reject_characters: cleanup::Characters::parse(&content.message_reject_characters),
+        strip_characters: cleanup::Characters::parse(&content.message_strip_characters),
+        header_from_format: match content.header_from_format {
+            config::FromFormat::Standard => cleanup::FromFormat::Standard,
+            config::FromFormat::Obsolete => cleanup::FromFormat::Obsolete,
+        },
+        full_name_encoding_charset: (*content.full_name_encoding_charset).into(),
         ..cleanup::Rules::new(&settings.site.myhostname)
+    }
+}
+
+/// `receive_override_options`
+pub(crate) fn receive(settings: &Snapshot) -> cleanup::Receive {
+    let left_out = &settings.content.receive_override_options;
+    cleanup::Receive {
+        no_unknown_recipient_checks: left_out.no_unknown_recipient_checks,
+        no_address_mappings: left_out.no_address_mappings,
+        no_header_body_checks: left_out.no_header_body_checks,
+        no_milters: left_out.no_milters,
     }
 }

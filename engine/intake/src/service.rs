@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::anvil::Counted;
 use crate::journal::Log;
 use crate::pace::Pace;
-use crate::policy::{Policies, rules};
+use crate::policy::{Policies, receive, rules};
 use crate::session::{self, CLIENT_NAME};
 use crate::shard::Shard;
 
@@ -29,6 +29,8 @@ pub struct Service {
     pub(crate) settings: Arc<Snapshot>,
     pub(crate) policies: Policies,
     pub(crate) rules: Arc<cleanup::Rules>,
+    /// `receive_override_options`
+    pub(crate) receive: cleanup::Receive,
     pub(crate) log: Log,
     /// What master.cf calls it: `smtp`, `submission`, `192.0.2.1:2525`.
     name: Box<str>,
@@ -41,6 +43,7 @@ impl Service {
             shard,
             policies: Policies::new(&settings),
             rules: Arc::new(rules(&settings)),
+            receive: receive(&settings),
             settings,
             log,
             name: name.into(),

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use cleanup::{Cleanup, Message, Summary};
-use mail::{Address, Envelope, QueueId, Time};
+use cleanup::{Cleanup, Message, Summary, Verdict};
+use mail::{Address, Body, Envelope, QueueId, Time};
 use queue::{AppendError, Commit, LargeContent, RingDisk, SliceError};
 use wire::{Decoder, Framing, Input, Output, Refusal};
 
@@ -31,6 +31,51 @@ impl Cleaner {
         self.decoder.finish(&mut self.cleanup.onto(sink));
         self.cleanup.finish(sink)
     }
+
+    /// Waits for tables, where there are some to be waited for.
+    async fn settle(&mut self, own: &mut Vec<u8>) {
+        if self.cleanup.is_waiting() {
+            self.cleanup.settle(own).await;
+        }
+    }
+
+    async fn finish_settled(mut self, own: &mut Vec<u8>) -> Summary {
+        self.decoder.finish(&mut self.cleanup.onto(own));
+        self.cleanup.finish_settled(own).await
+    }
+}
+
+/// What became of a message's content.
+#[allow(clippy::large_enum_variant, reason = "nearly every message is stored")]
+enum Appended {
+    /// It is in the open batch, or in its file.
+    Stored { summary: Summary, commit: Commit },
+    /// It is not: refused or thrown away.
+    Left(Box<Summary>),
+}
+
+/// Why the open batch takes a message back.
+enum NotAsItIs {
+    /// It is not accepted.
+    Left(Box<Summary>),
+    /// Its content says something about its envelope, which is stored first.
+    OtherEnvelope(Box<Summary>),
+}
+
+/// What checks and headers say about a message's envelope, whose content was just cleaned.
+fn change(envelope: &mut Rc<Envelope>, summary: &Summary) {
+    if !changes(envelope, summary) {
+        return;
+    }
+    let envelope = Rc::make_mut(envelope);
+    summary.orders.apply(envelope, Time::now());
+    if summary.says_8bit && envelope.body == Body::SevenBit {
+        envelope.body = Body::EightBitMime;
+    }
+}
+
+fn changes(envelope: &Envelope, summary: &Summary) -> bool {
+    !summary.orders.change_nothing() || summary.says_8bit && envelope.body == Body::SevenBit
 }
 
 /// A message on its way to a file of its own.
@@ -45,6 +90,7 @@ impl Spool {
     async fn take(&mut self, content: &mut Content) -> Result<(), SliceError> {
         for raw in content.pieces() {
             self.cleaner.put(raw, &mut self.buffer);
+            self.cleaner.settle(&mut self.buffer).await;
         }
         content.taken();
         self.write().await
@@ -83,12 +129,10 @@ impl Service {
     ) -> Cleaner {
         let zone = self.shard.zone();
         let message = Message {
-            id,
-            envelope,
-            arrival: Time::now(),
-            zone: zone.as_cleanup(),
             // `local_header_rewrite_clients = permit_inet_interfaces`
             from_own_client: envelope.client.address.is_some_and(|at| at.ip().is_loopback()),
+            receive: self.receive,
+            ..Message::new(id, envelope, Time::now(), zone.as_cleanup())
         };
         let cleanup = Cleanup::start(&self.rules, &message, sink);
         Cleaner { decoder: Decoder::new(framing), cleanup }
@@ -127,7 +171,8 @@ impl Session {
         let file = service.shard.slice.stream(id).await?;
         let mut buffer = Vec::with_capacity(SPOOL_BUFFER_BYTES);
         let envelope = self.dialogue.envelope().expect("content comes within a transaction");
-        let cleaner = service.cleaner(id, envelope, framing, &mut buffer);
+        let mut cleaner = service.cleaner(id, envelope, framing, &mut buffer);
+        cleaner.settle(&mut buffer).await;
         Ok(Box::new(Spool { cleaner, file, buffer }))
     }
 
@@ -148,18 +193,28 @@ impl Session {
                 recipient.original.get_or_insert(given);
             }
         }
-        let committed = match self.append(id, &envelope, content).await {
-            Ok((summary, commit)) => {
-                self.log_message_id(id, &summary.message_id);
+        let received = Rc::clone(&envelope);
+        let committed = match self.append(id, &mut envelope, content).await {
+            Ok(Appended::Stored { summary, commit }) => {
+                self.log_summary(id, &received, &summary);
                 match commit.await {
-                    Ok(committed) => Ok((summary, committed)),
+                    Ok(committed) => Ok(Some((summary, committed))),
                     Err(refused) => Err(refusal(refused)),
+                }
+            }
+            Ok(Appended::Left(summary)) => {
+                self.log_summary(id, &received, &summary);
+                match summary.verdict {
+                    Verdict::Refuse(it) => Err(Refusal::new(it.code, it.status, it.text)),
+                    Verdict::Discard | Verdict::Accept => Ok(None),
                 }
             }
             Err(refusal) => Err(refusal),
         };
         let result = match committed {
-            Ok((summary, committed)) => {
+            // The scheduler hears of a message on hold when it is released.
+            Ok(Some((summary, _))) if summary.orders.hold => Ok(id),
+            Ok(Some((summary, committed))) => {
                 (self.service.shard.accepted)(Accepted {
                     id,
                     envelope: Rc::clone(&envelope),
@@ -168,6 +223,8 @@ impl Session {
                 });
                 Ok(id)
             }
+            // The client is told the same as ever (postfix `cleanup_api.c`).
+            Ok(None) => Ok(id),
             Err(refusal) => {
                 self.abandon_spool().await;
                 Err(refusal)
@@ -179,44 +236,112 @@ impl Session {
     async fn append(
         &mut self,
         id: QueueId,
-        envelope: &Rc<Envelope>,
+        envelope: &mut Rc<Envelope>,
         content: Option<Box<Content>>,
-    ) -> Result<(Summary, Commit), Refusal> {
+    ) -> Result<Appended, Refusal> {
         if let Some(refusal) = self.not_spooled.take() {
             return Err(refusal);
         }
         if self.spool.is_some() {
             return self.append_large(id, envelope, content).await;
         }
+        if !self.service.rules.is_immediate() {
+            return self.append_settled(id, envelope, content).await;
+        }
+        let received = Rc::clone(envelope);
+        match self.append_at_once(id, &received, envelope, content.as_deref()) {
+            Err(AppendError::Content(NotAsItIs::OtherEnvelope(summary))) => {
+                change(envelope, &summary);
+                self.append_at_once(id, &received, envelope, content.as_deref())
+            }
+            appended => appended,
+        }
+        .or_else(|error| match error {
+            AppendError::Content(NotAsItIs::Left(summary)) => Ok(Appended::Left(summary)),
+            AppendError::Content(NotAsItIs::OtherEnvelope(_)) => Err(Refusal::not_queued()),
+            AppendError::Refused(refused) => Err(refusal(refused)),
+        })
+    }
+
+    /// Cleans a message right into the open batch. `received` is its envelope as far as its content says
+    /// something of it, `envelope` the one that is stored.
+    fn append_at_once(
+        &self,
+        id: QueueId,
+        received: &Envelope,
+        envelope: &Rc<Envelope>,
+        content: Option<&Content>,
+    ) -> Result<Appended, AppendError<NotAsItIs>> {
         let service = &self.service;
-        let framing = content.as_ref().map_or(Framing::Chunks, |content| content.framing());
-        let appended = service.shard.slice.append(id, envelope, |sink| {
+        let framing = content.map_or(Framing::Chunks, Content::framing);
+        let as_received = received == &**envelope;
+        let (summary, commit) = service.shard.slice.append(id, envelope, |sink| {
             let mut record = Record(sink);
-            let mut cleaner = service.cleaner(id, envelope, framing, &mut record);
+            let mut cleaner = service.cleaner(id, received, framing, &mut record);
             for raw in content.iter().flat_map(|content| content.pieces()) {
                 cleaner.put(raw, &mut record);
             }
             let summary = cleaner.finish(&mut record);
-            if summary.too_many_hops {
-                return Err(Refusal::too_many_hops());
+            if summary.verdict != Verdict::Accept {
+                return Err(NotAsItIs::Left(Box::new(summary)));
+            }
+            if as_received && changes(received, &summary) {
+                return Err(NotAsItIs::OtherEnvelope(Box::new(summary)));
             }
             if summary.has_delivered_to {
                 sink.note_delivered_to();
             }
+            if summary.orders.hold {
+                sink.note_hold();
+            }
             Ok(summary)
+        })?;
+        Ok(Appended::Stored { summary, commit })
+    }
+
+    /// Cleans a message in memory of its own, since a table may have to be waited for, and the open batch
+    /// cannot be.
+    async fn append_settled(
+        &mut self,
+        id: QueueId,
+        envelope: &mut Rc<Envelope>,
+        content: Option<Box<Content>>,
+    ) -> Result<Appended, Refusal> {
+        let framing = content.as_ref().map_or(Framing::Chunks, |content| content.framing());
+        let mut own = Vec::new();
+        let mut cleaner = self.service.cleaner(id, envelope, framing, &mut own);
+        for raw in content.iter().flat_map(|content| content.pieces()) {
+            cleaner.put(raw, &mut own);
+            cleaner.settle(&mut own).await;
+        }
+        let summary = cleaner.finish_settled(&mut own).await;
+        if summary.verdict != Verdict::Accept {
+            return Ok(Appended::Left(Box::new(summary)));
+        }
+        change(envelope, &summary);
+        let appended = self.service.shard.slice.append(id, envelope, |sink| {
+            sink.push(&own);
+            if summary.has_delivered_to {
+                sink.note_delivered_to();
+            }
+            if summary.orders.hold {
+                sink.note_hold();
+            }
+            Ok::<_, Refusal>(())
         });
-        appended.map_err(|error| match error {
-            AppendError::Content(refusal) => refusal,
-            AppendError::Refused(refused) => refusal(refused),
-        })
+        match appended {
+            Ok(((), commit)) => Ok(Appended::Stored { summary, commit }),
+            Err(AppendError::Content(refusal)) => Err(refusal),
+            Err(AppendError::Refused(refused)) => Err(refusal(refused)),
+        }
     }
 
     async fn append_large(
         &mut self,
         id: QueueId,
-        envelope: &Rc<Envelope>,
+        envelope: &mut Rc<Envelope>,
         content: Option<Box<Content>>,
-    ) -> Result<(Summary, Commit), Refusal> {
+    ) -> Result<Appended, Refusal> {
         if let Some(mut content) = content {
             self.spool(&mut content).await;
         }
@@ -225,11 +350,12 @@ impl Session {
         }
         let Some(spool) = self.spool.take() else { return Err(Refusal::not_queued()) };
         let Spool { cleaner, mut file, mut buffer } = *spool;
-        let summary = cleaner.finish(&mut buffer);
-        if summary.too_many_hops {
+        let summary = cleaner.finish_settled(&mut buffer).await;
+        if summary.verdict != Verdict::Accept {
             file.abandon().await;
-            return Err(Refusal::too_many_hops());
+            return Ok(Appended::Left(Box::new(summary)));
         }
+        change(envelope, &summary);
         if let Err(error) = file.write(buffer).await {
             self.log_warning(&error.to_string());
             file.abandon().await;
@@ -239,9 +365,10 @@ impl Session {
             self.log_warning(&error.to_string());
             slice_refusal(&error)
         })?;
-        let notes = queue::Notes { has_delivered_to: summary.has_delivered_to, held: false };
+        let (has_delivered_to, held) = (summary.has_delivered_to, summary.orders.hold);
+        let notes = queue::Notes { has_delivered_to, held };
         match self.service.shard.slice.append_file(id, envelope, stored, notes) {
-            Ok(commit) => Ok((summary, commit)),
+            Ok(commit) => Ok(Appended::Stored { summary, commit }),
             Err(refused) => Err(refusal(refused)),
         }
     }
