@@ -72,12 +72,17 @@ impl Address {
 
     /// What stands before the last `@`, quotes included where it needs them.
     pub fn local(&self) -> &str {
-        self.0.rfind('@').map_or(&self.0, |at| &self.0[..at])
+        self.at().map_or(&self.0, |at| &self.0[..at])
     }
 
     /// What stands after the last `@`; empty where there is none.
     pub fn domain(&self) -> &str {
-        self.0.rfind('@').map_or("", |at| &self.0[at + 1..])
+        self.at().map_or("", |at| &self.0[at + 1..])
+    }
+
+    /// Where the last `@` is; one in quotes that nothing follows is part of a name.
+    fn at(&self) -> Option<usize> {
+        self.0.rfind('@').filter(|_| !self.0.ends_with('"'))
     }
 
     /// The whole address.
@@ -234,6 +239,8 @@ mod tests {
         assert_eq!(address.local(), "\"a@b\"");
         assert_eq!(address.domain(), "example.com");
         assert_eq!(Address::parse(b"postmaster").unwrap().domain(), "");
+        let name = Address::parse(b"\"a@b\"").unwrap();
+        assert_eq!((name.local(), name.domain()), ("\"a@b\"", ""));
     }
 
     #[test]

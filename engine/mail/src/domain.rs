@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 
 /// Bytes of a label (RFC 1035 section 2.3.4).
 pub const LABEL_BYTES_MAX: usize = 63;
@@ -21,7 +22,10 @@ pub fn to_ascii(domain: &str) -> Option<Cow<'_, str>> {
     if domain.is_ascii() {
         return Some(Cow::Borrowed(domain));
     }
-    let ascii = idna::domain_to_ascii_cow(domain.as_bytes(), AsciiDenyList::EMPTY).ok()?;
+    // Postfix leaves the checks of UTS 46 to ICU (src/util/midna_domain.c), that of hyphens among them.
+    let (bytes, hyphens) = (domain.as_bytes(), Hyphens::Check);
+    let uts46 = Uts46::new();
+    let ascii = uts46.to_ascii(bytes, AsciiDenyList::EMPTY, hyphens, DnsLength::Ignore).ok()?;
     is_host_name(without_dot(&ascii)).then_some(ascii)
 }
 
@@ -108,6 +112,7 @@ mod tests {
         assert_eq!(to_ascii("Example.com").as_deref(), Some("Example.com"));
         assert_eq!(to_ascii("b\u{fc} cher.example"), None);
         assert_eq!(to_ascii("\u{fc}..example"), None);
+        assert_eq!(to_ascii("-\u{fc}.example"), None);
         assert_eq!(to_unicode("xn--bcher-kva.example"), "b\u{fc}cher.example");
         assert_eq!(to_unicode("xn--\u{1}.example"), "xn--\u{1}.example");
         assert_eq!(to_unicode("example.com"), "example.com");

@@ -171,7 +171,13 @@ impl AddressList {
         }
         out.extend_from_slice(before);
         let end = self.rest.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1);
-        out.extend_from_slice(&self.rest[..end]);
+        for (number, line) in self.rest[..end].split(|&byte| byte == b'\n').enumerate() {
+            if number > 0 {
+                let indented = line.first().is_some_and(|&byte| is_space(byte));
+                out.extend_from_slice(if indented { b"\n" } else { b"\n\t" });
+            }
+            out.extend_from_slice(line);
+        }
     }
 
     fn write(&self, comma: &[u8], out: &mut Vec<u8>) {
