@@ -78,7 +78,7 @@ impl MapList {
 
     /// Makes a search, again where it found nothing and tables were replaced on the way: the old ones may
     /// have had the second key and the new ones the first, and then nobody was ever unknown.
-    async fn settled(&self, search: impl AsyncFn() -> Answer) -> Answer {
+    pub async fn settled(&self, mut search: impl AsyncFnMut() -> Answer) -> Answer {
         for _ in 0..ATTEMPTS_MAX {
             let turn = self.turn();
             match search().await {
@@ -93,7 +93,9 @@ impl MapList {
         self.tables.iter().map(Table::turn).fold(0, u64::wrapping_add)
     }
 
-    async fn ask(&self, key: &str, whole: bool, see: &mut impl FnMut(Step<'_>)) -> Answer {
+    /// Asks all tables for one key, once. For searches that make their keys themselves, within
+    /// [`Self::settled`]; `whole` says that the key is all of what is looked up and no part of it.
+    pub async fn ask(&self, key: &str, whole: bool, see: &mut impl FnMut(Step<'_>)) -> Answer {
         for table in &self.tables {
             if !whole && table.whole_keys_only() {
                 see(Step { key, table, answer: None });

@@ -108,6 +108,7 @@ pub struct Keys<'a> {
     own_domain: bool,
     parent: Option<&'a str>,
     network: Option<&'a str>,
+    latest: Form,
     made: SmallVec<[u8; 256]>,
 }
 
@@ -138,9 +139,9 @@ impl<'a> Keys<'a> {
 
     fn plain(forms: &'a [Form], address: &'a str) -> Self {
         let (at, user, domain, parent, network) = (None, None, None, None, None);
-        let own_domain = false;
+        let (own_domain, latest) = (false, Form::Whole);
         let made = SmallVec::new();
-        Self { forms, address, at, user, domain, own_domain, parent, network, made }
+        Self { forms, address, at, user, domain, own_domain, parent, network, latest, made }
     }
 
     /// Says that the address's domain is `$myorigin`, in `$mydestination` or one of the host's
@@ -151,6 +152,14 @@ impl<'a> Keys<'a> {
         self
     }
 
+    /// True where the next key depends on [`Self::for_own_domain`], so that whether the domain is the
+    /// host's own need not be found out for an address that was found before.
+    pub fn asks_for_own_domain(&self) -> bool {
+        let mut forms =
+            self.forms.iter().filter(|&&form| form != Form::Bare || self.user.is_some());
+        self.domain.is_some() && forms.next() == Some(&Form::OwnLocal)
+    }
+
     /// What was taken for the user where the address has an extension.
     pub fn user(&self) -> Option<&'a str> {
         self.user
@@ -159,16 +168,22 @@ impl<'a> Keys<'a> {
     /// The next key. Only the first can be the whole address, see [`crate::Lookup::whole_keys_only`].
     #[expect(clippy::should_implement_trait, reason = "an Iterator could not lend its buffer")]
     pub fn next(&mut self) -> Option<&str> {
+        self.next_with_form().map(|(_, key)| key)
+    }
+
+    /// The next key and what it is.
+    pub fn next_with_form(&mut self) -> Option<(Form, &str)> {
         loop {
             if let Some(parent) = self.parent {
-                return Some(self.next_parent(parent));
+                return Some((self.latest, self.next_parent(parent)));
             }
             let (form, rest) = self.forms.split_first()?;
+            self.latest = *form;
             if *form == Form::Networks
                 && let Some(network) = self.network
             {
                 self.network = network_of(network);
-                return Some(network);
+                return Some((self.latest, network));
             }
             self.forms = rest;
             if self.make(*form) {
@@ -176,9 +191,9 @@ impl<'a> Keys<'a> {
             }
         }
         if let Some(parent) = self.parent {
-            return Some(self.next_parent(parent));
+            return Some((self.latest, self.next_parent(parent)));
         }
-        Some(std::str::from_utf8(&self.made).unwrap_or_default())
+        Some((self.latest, std::str::from_utf8(&self.made).unwrap_or_default()))
     }
 
     /// Prepares the key of a form in `made`, or the first of a row of parents; false where the
