@@ -14,6 +14,7 @@ mod bounded;
 #[cfg(test)]
 mod mutation;
 
+mod addresses;
 mod aliases;
 mod config;
 mod content;
@@ -30,6 +31,7 @@ mod table_file;
 mod table_source;
 
 targets! {
+    addresses: 4_000,
     aliases: 4_000,
     config: 4_000,
     content: 40_000,

@@ -1,0 +1,150 @@
+//! What all questions are answered from.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use config::{RewriteClient, Snapshot};
+use mail::domain;
+use table::{Answer, Matched, Parents, Trouble};
+
+use crate::temporary::Temporary;
+use crate::trivial::Origin;
+
+/// One service's view of addresses.
+#[derive(Clone, Debug)]
+pub struct Rewriter {
+    pub(crate) settings: Arc<Snapshot>,
+    /// The host's own network addresses, and those that others have for it.
+    pub(crate) own_addresses: Box<[IpAddr]>,
+    pub(crate) relay_parents: Parents,
+    pub(crate) transport_parents: Parents,
+}
+
+/// Whether addresses are replaced by tables: `receive_override_options` may say no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// As configured.
+    On,
+    /// Addresses are completed, and that is all.
+    Off,
+}
+
+/// What is known of a client when it is decided whether its headers are rewritten as local mail is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Client<'a> {
+    /// Its verified name, or `unknown`.
+    pub name: &'a str,
+    /// Its address; mail without one was submitted on this host.
+    pub address: Option<IpAddr>,
+    /// It has logged in.
+    pub authenticated: bool,
+    /// It has a TLS certificate that could be verified.
+    pub certificate_verified: bool,
+    /// Its TLS certificate is in `relay_clientcerts`.
+    pub certificate_listed: bool,
+}
+
+impl Rewriter {
+    /// `own_addresses` are the host's, see [`own_addresses`].
+    pub fn new(settings: Arc<Snapshot>, own_addresses: Vec<IpAddr>) -> Self {
+        let has = |parameter| match settings.classes.parent_domain_matches_subdomains.has(parameter)
+        {
+            true => Parents::Plain,
+            false => Parents::Dotted,
+        };
+        Self {
+            relay_parents: has("relay_domains"),
+            transport_parents: has("transport_maps"),
+            own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
+            settings,
+        }
+    }
+
+    /// The configuration.
+    pub fn settings(&self) -> &Arc<Snapshot> {
+        &self.settings
+    }
+
+    /// What envelope addresses and headers of local mail are completed with.
+    pub(crate) fn local_origin(&self) -> Origin<'_> {
+        let site = &self.settings.site;
+        let names = ["append_at_myorigin", "append_dot_mydomain"];
+        Origin { domain: &site.myorigin, parent: &site.mydomain, names }
+    }
+
+    /// What headers of other mail are completed with; `None` where they stay as they are.
+    pub(crate) fn remote_origin(&self) -> Option<Origin<'_>> {
+        let domain = &*self.settings.rewriting.remote_header_rewrite_domain;
+        let names = ["remote_header_rewrite_domain"; 2];
+        (!domain.is_empty()).then_some(Origin { domain, parent: domain, names })
+    }
+
+    /// `local_header_rewrite_clients`: whether headers of mail from this client are rewritten as those of
+    /// local mail (postfix `src/smtpd/smtpd_check.c`, `smtpd_check_rewrite`).
+    pub async fn rewrites_headers_of(&self, client: &Client<'_>) -> Result<bool, Temporary> {
+        let Some(address) = client.address.map(|it| it.to_canonical()) else { return Ok(true) };
+        let unavailable = |trouble: Arc<Trouble>| Temporary::Unavailable {
+            parameter: "local_header_rewrite_clients",
+            trouble,
+        };
+        let clients = &self.settings.rewriting.local_header_rewrite_clients;
+        for reason in clients.list() {
+            let holds = match reason {
+                RewriteClient::InetInterfaces => self.own_addresses.contains(&address),
+                RewriteClient::Mynetworks => {
+                    let classes = &self.settings.classes;
+                    let parents = match classes.parent_domain_matches_subdomains.has("mynetworks") {
+                        true => Parents::Plain,
+                        false => Parents::Dotted,
+                    };
+                    let networks = &self.settings.site.mynetworks;
+                    let matched = networks.has_client(client.name, address, parents).await;
+                    matched.known().map_err(unavailable)?
+                }
+                RewriteClient::SaslAuthenticated => client.authenticated,
+                RewriteClient::TlsClientcerts => client.certificate_listed,
+                RewriteClient::TlsAllClientcerts => client.certificate_verified,
+                RewriteClient::AddressMap(table) => {
+                    match table.lookup(&address.to_string()).answer().await {
+                        Answer::Found(_) => true,
+                        Answer::NotFound => false,
+                        Answer::Unavailable(trouble) => return Err(unavailable(trouble)),
+                    }
+                }
+            };
+            if holds {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The addresses at which the host is reached: of those that the machine has, the ones that
+/// `inet_interfaces` names, and those of `proxy_interfaces`.
+///
+/// Names of hosts in these parameters are for whoever can resolve them to pass on in `machine`.
+pub fn own_addresses(settings: &Snapshot, machine: &[IpAddr]) -> Vec<IpAddr> {
+    let interfaces = &settings.site.inet_interfaces;
+    let is = |word: &str| matches!(&**interfaces, [only] if only.eq_ignore_ascii_case(word));
+    let mut own: Vec<IpAddr> = if is("all") {
+        machine.to_vec()
+    } else if is("loopback-only") {
+        machine.iter().copied().filter(IpAddr::is_loopback).collect()
+    } else {
+        interfaces.iter().filter_map(|item| interface(item)).collect()
+    };
+    own.extend(settings.classes.proxy_interfaces.iter().filter_map(|item| interface(item)));
+    own
+}
+
+/// `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`.
+fn interface(item: &str) -> Option<IpAddr> {
+    let bare = item.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(item);
+    domain::host_address(bare)
+}
+
+/// A list that cannot tell.
+pub(crate) fn known(parameter: &'static str, matched: Matched) -> Result<bool, Temporary> {
+    matched.known().map_err(|trouble| Temporary::Unavailable { parameter, trouble })
+}

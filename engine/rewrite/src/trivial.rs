@@ -1,0 +1,211 @@
+//! Completion of addresses (postfix `src/trivial-rewrite/rewrite.c`).
+
+use std::borrow::Cow;
+
+use config::Rewriting;
+use mail::rfc5322::{Kind, Tokens};
+
+use crate::trace::{Step, Trace};
+
+/// What incomplete addresses are completed with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    /// Behind the `@` of an address that has none.
+    pub(crate) domain: &'a str,
+    /// Behind a domain that has no dot.
+    pub(crate) parent: &'a str,
+    /// The parameters that these are.
+    pub(crate) names: [&'static str; 2],
+}
+
+/// Whether completion leaves an address as it is: nearly every one. There is a domain with a dot in it, and
+/// nothing that is quoted, routed or in a comment.
+pub(crate) fn is_plain(address: &[u8]) -> bool {
+    let Some(at) = address.iter().position(|&byte| byte == b'@') else { return false };
+    let (local, domain) = (&address[..at], &address[at + 1..]);
+    let dots_fit = |part: &[u8]| {
+        !part.starts_with(b".") && !part.ends_with(b".") && !part.windows(2).any(|it| it == b"..")
+    };
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_+=#$&'*/?^`{}~".contains(byte);
+    !local.is_empty()
+        && local.iter().all(word)
+        && dots_fit(local)
+        && domain.contains(&b'.')
+        && domain.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        && dots_fit(domain)
+}
+
+/// Completes an address in external form.
+pub(crate) fn completed<'t, T: Trace>(
+    rules: &Rewriting,
+    origin: Origin<'_>,
+    external: &'t [u8],
+    trace: &mut T,
+) -> Cow<'t, [u8]> {
+    if external.is_empty() || is_plain(external) {
+        return Cow::Borrowed(external);
+    }
+    let mut tokens = Tokens::scan(external);
+    if tokens.list().is_empty() {
+        return Cow::Borrowed(external);
+    }
+    complete(rules, origin, &mut tokens, trace);
+    Cow::Owned(tokens.external())
+}
+
+/// The same on tokens, of which there is at least one.
+pub(crate) fn complete<T: Trace>(
+    rules: &Rewriting,
+    origin: Origin<'_>,
+    tokens: &mut Tokens,
+    trace: &mut T,
+) {
+    if let [only] = tokens.list() {
+        if only.kind == Kind::Quoted && tokens.text(only).is_empty() {
+            return;
+        }
+        // A lone @ is the null address, too.
+        if only.kind == Kind::Operator(b'@') {
+            tokens.truncate(0);
+            return tokens.push_empty();
+        }
+    }
+    if tokens.list().first().is_some_and(|token| token.kind == Kind::Operator(b'@'))
+        && let Some(colon) = tokens.find(b':')
+        && colon + 1 < tokens.list().len()
+    {
+        // RFC 5321 appendix C: source routes are dropped.
+        noted("source route", tokens, trace, |tokens| tokens.remove_first(colon + 1));
+    }
+    if tokens.rfind(b'@').is_none() {
+        add_domain(rules, origin, tokens, trace);
+    }
+    if rules.append_dot_mydomain && !origin.parent.is_empty() {
+        add_parent(origin, tokens, trace);
+    }
+    strip_dot(tokens, trace);
+}
+
+fn add_domain<T: Trace>(rules: &Rewriting, origin: Origin<'_>, tokens: &mut Tokens, trace: &mut T) {
+    if rules.swap_bangpath
+        && let Some(bang) = tokens.find(b'!')
+    {
+        noted("swap_bangpath", tokens, trace, |tokens| {
+            let local = tokens.split_off(bang + 1);
+            tokens.truncate(bang);
+            let site = tokens.split_off(0);
+            tokens.append(&local);
+            tokens.push_operator(b'@');
+            tokens.append(&site);
+        });
+    } else if rules.allow_percent_hack
+        && let Some(percent) = tokens.rfind(b'%')
+    {
+        noted("allow_percent_hack", tokens, trace, |tokens| tokens.set_operator(percent, b'@'));
+    } else if rules.append_at_myorigin && !origin.domain.is_empty() {
+        noted(origin.names[0], tokens, trace, |tokens| {
+            tokens.push_operator(b'@');
+            tokens.push_scanned(origin.domain.as_bytes());
+        });
+    }
+}
+
+/// Broken forms that end in `@` are left alone, so that what is said of them is about them.
+fn add_parent<T: Trace>(origin: Origin<'_>, tokens: &mut Tokens, trace: &mut T) {
+    let Some(at) = tokens.rfind(b'@') else { return };
+    let domain = &tokens.list()[at + 1..];
+    let complete = |kind| matches!(kind, Kind::Literal | Kind::Operator(b'.'));
+    if domain.is_empty() || domain.iter().any(|token| complete(token.kind)) {
+        return;
+    }
+    noted(origin.names[1], tokens, trace, |tokens| {
+        tokens.push_operator(b'.');
+        tokens.push_scanned(origin.parent.as_bytes());
+    });
+}
+
+fn strip_dot<T: Trace>(tokens: &mut Tokens, trace: &mut T) {
+    if let [.., before, last] = tokens.list()
+        && last.kind == Kind::Operator(b'.')
+        && !matches!(before.kind, Kind::Operator(b'.' | b'@'))
+    {
+        let len = tokens.list().len() - 1;
+        noted("trailing dot", tokens, trace, |tokens| tokens.truncate(len));
+    }
+}
+
+/// Changes tokens while somebody may look on.
+pub(crate) fn noted<T: Trace>(
+    rule: &'static str,
+    tokens: &mut Tokens,
+    trace: &mut T,
+    change: impl FnOnce(&mut Tokens),
+) {
+    if !T::STEPS {
+        return change(tokens);
+    }
+    let from = tokens.external();
+    change(tokens);
+    let to = tokens.external();
+    let (from, to) = (String::from_utf8_lossy(&from), String::from_utf8_lossy(&to));
+    trace.step(Step::Rewritten { rule, from: &from, to: &to });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::HeaderContext;
+    use crate::testing::{Notes, rewriter};
+
+    #[test]
+    fn rules_are_told_of_one_by_one() {
+        let rewriter = rewriter("append_dot_mydomain = yes\n");
+        let completed = |text: &str| {
+            let mut notes = Notes::default();
+            let done = rewriter.completed(HeaderContext::Local, text.as_bytes(), &mut notes);
+            (String::from_utf8(done.into_owned()).unwrap(), notes.lines)
+        };
+        for (text, whole, lines) in [
+            ("user@example.org", "user@example.org", vec![]),
+            ("", "", vec![]),
+            (
+                "user",
+                "user@mx.example.com",
+                vec!["append_at_myorigin: user -> user@mx.example.com"],
+            ),
+            ("user@host.", "user@host", vec!["trailing dot: user@host. -> user@host"]),
+            ("user@host.a.", "user@host.a", vec!["trailing dot: user@host.a. -> user@host.a"]),
+            (
+                "@a,@b:site!user",
+                "user@site.example.com",
+                vec![
+                    "source route: @a, @b:site!user -> site!user",
+                    "swap_bangpath: site!user -> user@site",
+                    "append_dot_mydomain: user@site -> user@site.example.com",
+                ],
+            ),
+            (
+                "user%host",
+                "user@host.example.com",
+                vec![
+                    "allow_percent_hack: user%host -> user@host",
+                    "append_dot_mydomain: user@host -> user@host.example.com",
+                ],
+            ),
+        ] {
+            let lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
+            let (done, noted) = completed(text);
+            assert_eq!((done, noted), (whole.to_owned(), lines));
+        }
+    }
+
+    #[test]
+    fn headers_of_others_get_the_domain_for_them_or_nothing() {
+        let nothing = rewriter("");
+        assert!(!nothing.rewrites_headers(HeaderContext::Remote));
+        let invalid = rewriter("remote_header_rewrite_domain = domain.invalid\n");
+        let mut nobody = crate::Unwatched;
+        let whole = invalid.completed(HeaderContext::Remote, b"user", &mut nobody);
+        assert_eq!(&*whole, b"user@domain.invalid");
+        assert_eq!(&*nothing.completed(HeaderContext::Remote, b"user", &mut nobody), b"user");
+    }
+}
