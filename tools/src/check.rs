@@ -23,15 +23,17 @@ pub(crate) fn run(options: &Check) -> ExitCode {
         Ok((snapshot, catalog)) => {
             let away: Vec<String> =
                 catalog.troubles().into_iter().map(|(_, why)| why.to_string()).collect();
+            let mut tables_are_away = false;
             for problem in snapshot.warnings() {
                 // A server starts with a table that is away and defers what needs it; whoever asks whether
                 // all is well is told that it is not. The cause names the command that makes it.
                 let away = away.contains(&problem.cause);
+                tables_are_away |= away;
                 let word = if away { "error" } else { problem.severity.word() };
                 println!("{word}: {problem}");
             }
             let unsupported = snapshot.warnings().iter().any(|p| p.severity == Severity::Differs);
-            mail_flow(&snapshot) || unsupported || !away.is_empty()
+            mail_flow(&snapshot) || unsupported || tables_are_away
         }
         Err(problems) => {
             for problem in &problems {

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     /// List and show queued messages
     #[command(subcommand)]
     Queue(Queue),
+    /// Show what becomes of a recipient: each rewrite and lookup, class, transport and next hop
+    Explain(ExplainAddress),
     /// Look into lookup tables
     #[command(subcommand)]
     Map(Map),
@@ -143,6 +145,20 @@ pub(crate) struct Explain {
     /// The tables of a parameter, in their order
     #[arg(value_name = "[TYPE:]NAME", required = true)]
     pub(crate) tables: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainAddress {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// The sender of the message; the null sender without it
+    #[arg(long, value_name = "SENDER")]
+    pub(crate) from: Option<String>,
+    /// The client that the message comes from
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client: Option<std::net::IpAddr>,
+    /// The recipient
+    pub(crate) recipient: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,7 @@ mod dispatch;
 mod engine;
 mod explain;
 mod freshness;
+mod interfaces;
 mod limits;
 mod listening;
 mod listing;
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
         Command::Status(place) => status::run(&place),
         Command::Queue(Queue::List { place, json }) => listing::list(&place, json),
         Command::Queue(Queue::Show { place, id }) => listing::show(&place, &id),
-        Command::Map(Map::Explain(options)) => explain::run(&options),
+        Command::Explain(options) => explain::address::run(&options),
+        Command::Map(Map::Explain(options)) => explain::map::run(&options),
         Command::Engine => child(engine::run),
         Command::Agentd => child(agentd::run),
     }
