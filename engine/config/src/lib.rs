@@ -21,8 +21,6 @@ mod row;
 mod settings;
 mod snapshot;
 mod source;
-// The rows that use the last of these types come with the rest of the table.
-#[cfg_attr(not(test), allow(dead_code))]
 mod syntax;
 #[cfg(test)]
 mod table_tests;
@@ -43,7 +41,7 @@ pub use row::{Bounds, Default, Row, Status};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use source::{Machine, Origin, Sources};
-pub use syntax::Nonblank;
+pub use syntax::{Nonblank, Raw};
 pub use typed::address::{
     AddressKind, AddressKinds, Extension, Extensions, Kinds, RecipientKinds, RewriteClient,
     RewriteClients, SenderKinds, Transport,

@@ -54,14 +54,23 @@ impl FromText for Restrictions {
 }
 
 /// A text that whoever uses it expands, with values of its own (postfix src/global/mail_conf_raw.c).
-pub(crate) struct Raw;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw(Box<str>);
+
+impl Deref for Raw {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 impl FromText for Raw {
     const KIND: &'static str = "text, unexpanded";
     const RAW: bool = true;
 
-    fn from_text(_: &str, _: &Row) -> Result<Self, String> {
-        Ok(Self)
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        Ok(Self(text.into()))
     }
 }
 

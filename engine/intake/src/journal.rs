@@ -58,8 +58,6 @@ impl Session {
     }
 
     fn peer(&self) -> Peer<'_> {
-        let client = self.dialogue.client();
-        let port = self.service.settings.smtpd.smtpd_client_port_logging;
-        Peer { port: client.address.filter(|_| port).map(|at| at.port()), ..Peer::from(client) }
+        self.service.peer(self.dialogue.client())
     }
 }

@@ -12,16 +12,20 @@
 mod allocations;
 mod anvil;
 mod content;
+mod filter;
+mod footer;
 mod journal;
 mod judge;
 mod pace;
 mod policy;
+mod rates;
 mod receive;
 mod service;
 mod session;
 mod sessions;
 mod shard;
 mod store;
+mod wording;
 
 pub use anvil::Anvil;
 pub use journal::Log;

@@ -36,13 +36,17 @@ impl Policies {
         Self { normal: both(forbid), bare_newline: both(BareNewline::No) }
     }
 
-    /// For this client, now. An exclusion that cannot be looked up is none: strict is safe.
+    /// For this client, now, or what to tell it instead.
+    ///
+    /// An exclusion that cannot be looked up is none: strict is safe. Which keywords a client must not be
+    /// offered nobody can guess (postfix `smtpd.c`, `ehlo_cmd`): it comes back.
     pub(crate) async fn of(
         &self,
         client: IpAddr,
         stress: bool,
         settings: &Snapshot,
-    ) -> Arc<Policy> {
+        warn: impl Fn(&str),
+    ) -> Result<Arc<Policy>, String> {
         let exclusions = &settings.smtpd.smtpd_forbid_bare_newline_exclusions;
         let excluded = match exclusions.is_empty() {
             true => false,
@@ -52,14 +56,30 @@ impl Policies {
             },
         };
         let policies = if excluded { &self.bare_newline } else { &self.normal };
-        Arc::clone(&policies[usize::from(stress)])
+        let policy = &policies[usize::from(stress)];
+        let maps = &settings.smtpd.smtpd_discard_ehlo_keyword_address_maps;
+        if maps.is_empty() {
+            return Ok(Arc::clone(policy));
+        }
+        match maps.lookup(&client.to_canonical().to_string()).await.found() {
+            Ok(None) => Ok(Arc::clone(policy)),
+            Ok(Some(words)) => {
+                let has =
+                    |keyword: &str| cf::items(&words).any(|it| it.eq_ignore_ascii_case(keyword));
+                let discard_ehlo_keywords = keywords(has);
+                Ok(Arc::new(Policy { discard_ehlo_keywords, ..(**policy).clone() }))
+            }
+            Err(trouble) => {
+                warn(&trouble.to_string());
+                Err(format!("421 4.3.0 {} Server local data error\r\n", policy.hostname))
+            }
+        }
     }
 }
 
 fn policy(settings: &Snapshot, stress: bool) -> Policy {
     let (smtpd, content) = (&settings.smtpd, &settings.content);
     let count = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
-    let discard = |keyword| smtpd.smtpd_discard_ehlo_keywords.has(keyword);
     let words = |list: &config::List| list.iter().map(|word| word.to_uppercase().into()).collect();
     Policy {
         hostname: settings.site.myhostname.clone(),
@@ -76,16 +96,7 @@ fn policy(settings: &Snapshot, stress: bool) -> Policy {
         disable_vrfy_command: smtpd.disable_vrfy_command,
         forbid_bare_newline_reject_code: smtpd.smtpd_forbid_bare_newline_reject_code.0,
         forbid_unauth_pipelining: smtpd.smtpd_forbid_unauth_pipelining,
-        discard_ehlo_keywords: EhloKeywords {
-            pipelining: discard("pipelining"),
-            size: discard("size"),
-            vrfy: discard("vrfy"),
-            enhancedstatuscodes: discard("enhancedstatuscodes"),
-            eightbitmime: discard("8bitmime"),
-            dsn: discard("dsn"),
-            smtputf8: discard("smtputf8"),
-            chunking: discard("chunking"),
-        },
+        discard_ehlo_keywords: keywords(|word| smtpd.smtpd_discard_ehlo_keywords.has(word)),
         smtputf8_enable: smtpd.smtputf8_enable,
         strict_smtputf8: smtpd.strict_smtputf8,
         strict_rfc821_envelopes: smtpd.strict_rfc821_envelopes,
@@ -93,6 +104,20 @@ fn policy(settings: &Snapshot, stress: bool) -> Policy {
         forbidden_commands: words(&smtpd.smtpd_forbidden_commands),
         soft_bounce: settings.site.soft_bounce,
         ..Policy::new(&settings.site.myhostname)
+    }
+}
+
+/// The keywords of a list; names that nobody knows are those of other releases.
+fn keywords(has: impl Fn(&str) -> bool) -> EhloKeywords {
+    EhloKeywords {
+        pipelining: has("pipelining"),
+        size: has("size"),
+        vrfy: has("vrfy"),
+        enhancedstatuscodes: has("enhancedstatuscodes"),
+        eightbitmime: has("8bitmime"),
+        dsn: has("dsn"),
+        smtputf8: has("smtputf8"),
+        chunking: has("chunking"),
     }
 }
 

@@ -1,23 +1,24 @@
 //! One SMTP service: a shard with the settings of a line of master.cf, and how its sessions begin.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::Snapshot;
-use mail::log::{Event, Peer};
+use mail::log::Event;
 use ring::{Listener, Stream};
-use table::{Matched, Parents};
 use tokio::sync::Notify;
+use wire::Policy;
 
-use crate::anvil::Counted;
+use crate::anvil::Counting;
 use crate::journal::Log;
 use crate::pace::Pace;
 use crate::policy::{Policies, receive, rules};
-use crate::session::{self, CLIENT_NAME};
+use crate::session;
 use crate::shard::Shard;
+use crate::wording::Wording;
 
 /// How long a listener rests when it cannot accept: descriptors or memory are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +34,9 @@ pub struct Service {
     pub(crate) receive: cleanup::Receive,
     pub(crate) log: Log,
     /// What master.cf calls it: `smtp`, `submission`, `192.0.2.1:2525`.
-    name: Box<str>,
+    pub(crate) name: Box<str>,
+    counting: Counting,
+    pub(crate) wording: Option<Wording>,
 }
 
 impl Service {
@@ -44,6 +47,8 @@ impl Service {
             policies: Policies::new(&settings),
             rules: Arc::new(rules(&settings)),
             receive: receive(&settings),
+            counting: Counting::new(&settings.smtpd),
+            wording: Wording::new(&settings.smtpd),
             settings,
             log,
             name: name.into(),
@@ -52,7 +57,8 @@ impl Service {
 
     fn begin(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
         let number = self.shard.next_number();
-        let counted = self.shard.anvil.connected(peer.ip());
+        let (anvil, now) = (&self.shard.anvil, Instant::now());
+        let counted = anvil.connected(&self.name, peer.ip(), self.counting, now);
         if let Some(reply) = self.turn_away() {
             ring::spawn(async move {
                 // Said once, to whoever listens.
@@ -62,9 +68,15 @@ impl Service {
         }
         let service = Rc::clone(self);
         ring::spawn(async move {
-            session::run(service, stream, peer, number, &counted).await;
-            drop(counted);
+            session::run(service, stream, peer, number, counted).await;
         });
+    }
+
+    /// What a session with this client follows, or what the client is told instead.
+    pub(crate) async fn policy(&self, client: IpAddr, number: u32) -> Result<Arc<Policy>, String> {
+        let stress = self.shard.is_stressed();
+        let warn = |text: &str| (self.log)("smtpd", number.into(), Event::Warning { text });
+        self.policies.of(client, stress, &self.settings, warn).await
     }
 
     /// The reply for a client that there is no room for, whoever it is.
@@ -79,27 +91,6 @@ impl Service {
             return Some(format!("421 4.3.2 {hostname} All server ports are busy\r\n"));
         }
         None
-    }
-
-    /// The reply for a client that has more connections than it may have. One that nobody can tell to
-    /// be exempt is not: it is told to come back.
-    pub(crate) async fn too_many(&self, peer: SocketAddr, counted: &Counted) -> Option<String> {
-        let hostname = &self.settings.site.myhostname;
-        let smtpd = &self.settings.smtpd;
-        let limit = smtpd.smtpd_client_connection_count_limit;
-        if limit == 0 || counted.connections as usize <= limit {
-            return None;
-        }
-        let exempt = &smtpd.smtpd_client_event_limit_exceptions;
-        match exempt.has_client(CLIENT_NAME, peer.ip(), Parents::Dotted).await {
-            Matched::Yes => return None,
-            Matched::No | Matched::Unavailable(_) => {}
-        }
-        let client = Peer::new(CLIENT_NAME, peer);
-        let count = u64::from(counted.connections);
-        let what = "Connection concurrency";
-        (self.log)("smtpd", 0, Event::RateLimit { what, count, client, service: &self.name });
-        Some(format!("421 4.7.0 {hostname} Error: too many connections from {}\r\n", peer.ip()))
     }
 
     /// How long clients may take at the moment.

@@ -9,10 +9,12 @@ use wire::{Dialogue, Input, Line, Lines, Output, Question, Refusal, Turn, Verdic
 
 use crate::anvil::Counted;
 use crate::content::Content;
+use crate::filter::Away;
 use crate::judge;
 use crate::service::Service;
 use crate::sessions::{End, Place};
 use crate::store::Spool;
+use crate::wording::Worded;
 
 /// What a session that waits for a command keeps for it, in bytes.
 const IDLE_INPUT_BYTES: usize = 256;
@@ -30,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) turn: Turn,
     /// Its number in the log, where Postfix has the process id: log tools tell sessions apart by it.
     pub(crate) number: u32,
+    /// What its client has done lately, in this session and others.
+    pub(crate) counted: Counted,
     /// The message's id, from its first accepted recipient on.
     pub(crate) id: Option<QueueId>,
     /// Tells the queue that a message may be coming.
@@ -40,6 +44,7 @@ pub(crate) struct Session {
     pub(crate) spool: Option<Box<Spool>>,
     /// Why there is no such file although there should be.
     pub(crate) not_spooled: Option<Refusal>,
+    pub(crate) worded: Worded,
     lines: Lines,
     input: Vec<u8>,
     /// Before this, `input` is done with.
@@ -52,17 +57,24 @@ pub(crate) async fn run(
     stream: Stream,
     peer: SocketAddr,
     number: u32,
-    counted: &Counted,
+    counted: Counted,
 ) {
-    let stress = service.shard.is_stressed();
     // It has its place before anything is asked about it: what waits for a table counts, too.
     let place = service.shard.sessions().enter(&stream);
-    if let Some(reply) = Box::pin(service.too_many(peer, counted)).await {
-        // Said once, to whoever listens.
-        let _ = stream.send(&mut reply.into_bytes()).await;
-        return;
-    }
-    let policy = Box::pin(service.policies.of(peer.ip(), stress, &service.settings)).await;
+    let turned_away = Box::pin(service.too_many(peer, &counted)).await;
+    let policy = match turned_away {
+        None => Box::pin(service.policy(peer.ip(), number)).await,
+        Some(reply) => Err(reply),
+    };
+    let policy = match policy {
+        Ok(policy) => policy,
+        Err(reply) => {
+            // Said once, to whoever listens.
+            let mut reply = Box::pin(service.reworded(reply.as_bytes(), peer, number)).await;
+            let _ = stream.send(&mut reply).await;
+            return;
+        }
+    };
     let mut session = Session {
         dialogue: Dialogue::new(policy, CLIENT_NAME, peer),
         service,
@@ -70,11 +82,13 @@ pub(crate) async fn run(
         place,
         turn: Turn::default(),
         number,
+        counted,
         id: None,
         transaction: None,
         content: None,
         spool: None,
         not_spooled: None,
+        worded: Worded::default(),
         lines: Lines::default(),
         input: Vec::with_capacity(IDLE_INPUT_BYTES),
         input_start: 0,
@@ -96,6 +110,9 @@ impl Session {
         let behind = &self.input[..];
         let mut next = self.dialogue.step(Input::Connected { behind }, &mut self.turn);
         loop {
+            if self.worded().await {
+                next = Output::Close;
+            }
             next = match next {
                 Output::NeedLine => self.command().await,
                 Output::Judge(question) => {
@@ -113,6 +130,13 @@ impl Session {
         // If this cannot be sent, nobody is there to hear it.
         self.place.begin_request();
         let _ = self.flush().await;
+    }
+
+    /// Words what was just refused, where that is wanted; true where a refusal now ends the session.
+    async fn worded(&mut self) -> bool {
+        let hangs_up = self.has_refused() && Box::pin(self.reword()).await;
+        self.is_worded();
+        hangs_up
     }
 
     /// Advances the dialogue, and keeps in step with it what belongs to a transaction.
@@ -158,7 +182,15 @@ impl Session {
             let (output, consumed) = match self.lines.next(buffer, limit_bytes) {
                 Line::Whole { text, bare_lf, consumed } => {
                     let behind = &buffer[consumed..];
-                    let input = Input::Line { text, bare_lf, behind };
+                    let filtered = match self.service.filters_commands() {
+                        true => Box::pin(self.filtered(text)).await,
+                        false => Ok(None),
+                    };
+                    let input = match &filtered {
+                        Ok(None) => Input::Line { text, bare_lf, behind },
+                        Ok(Some(text)) => Input::Line { text: text.as_bytes(), bare_lf, behind },
+                        Err(Away) => Input::Unable,
+                    };
                     (Some(self.dialogue.step(input, &mut self.turn)), consumed)
                 }
                 Line::TooLong { consumed } => {
@@ -170,8 +202,13 @@ impl Session {
             self.input_start += consumed;
             if let Some(output) = output {
                 self.keep_in_step();
-                if self.turn.replies.len() > REPLIES_BYTES_MAX && self.flush().await.is_err() {
-                    return self.lost(None);
+                if self.turn.replies.len() > REPLIES_BYTES_MAX {
+                    if self.worded().await {
+                        return Output::Close;
+                    }
+                    if self.flush().await.is_err() {
+                        return self.lost(None);
+                    }
                 }
                 return output;
             }
@@ -212,6 +249,7 @@ impl Session {
     /// Writes the log, waits if the client is to wait, sends the replies.
     pub(crate) async fn flush(&mut self) -> Result<(), Lost> {
         self.log_notes();
+        self.is_worded();
         if let Some(pause) = self.turn.pause.take() {
             tokio::time::sleep(pause).await;
         }
@@ -220,6 +258,7 @@ impl Session {
         }
         self.place.sending(self.service.pace());
         let sent = self.stream.send(&mut self.turn.replies).await;
+        self.is_worded();
         self.place.working();
         sent.map_err(|_| Lost)
     }
@@ -264,6 +303,12 @@ impl Session {
 
     async fn judge(&self, question: Question) -> Verdict {
         let settings = &self.service.settings;
+        // Boxed, as what follows: nearly no session ever waits for it.
+        if let Some(event) = self.limited(question)
+            && let Some(refusal) = Box::pin(self.too_often(event)).await
+        {
+            return Verdict::Refuse(refusal);
+        }
         match question {
             Question::Client | Question::Data => Verdict::Accept,
             Question::Sender => match self.service.shard.slice.accepting() {

@@ -121,6 +121,12 @@ impl Shard {
         self.sessions.len() * 100 >= self.limits.sessions_max * STRESS_PERCENT
     }
 
+    /// Now, as syslog writes it.
+    pub(crate) fn local_time(&self) -> String {
+        let now = jiff::Timestamp::now().to_zoned(self.time_zone.clone());
+        now.strftime("%b %d %H:%M:%S").to_string()
+    }
+
     pub(crate) fn zone(&self) -> Zone {
         let now = Time::now();
         let mut zone = self.zone.borrow_mut();

@@ -73,6 +73,9 @@ pub enum Input<'a> {
         /// Within content: how much of the message had come.
         content_bytes: Option<u64>,
     },
+    /// Something that the session needs cannot be had now: a table does not answer. Answers
+    /// [`Output::NeedLine`].
+    Unable,
     /// The server stops. Not said while a commit is under way: its reply belongs to the client first.
     Shutdown,
 }
@@ -266,6 +269,7 @@ impl Dialogue {
             (_, Input::Timeout { content_bytes }) => self.time_out(content_bytes, turn),
             (_, Input::Lost { content_bytes }) => self.lose(content_bytes, turn),
             (State::New, Input::Connected { behind }) => self.connect(behind, turn),
+            (State::Command, Input::Unable) => self.give_up(turn),
             (State::Command, Input::Line { text, bare_lf, behind }) => {
                 self.line(text, bare_lf, behind, turn)
             }
@@ -534,6 +538,13 @@ impl Dialogue {
         Note::Ended { cause, stage: self.stage, content_bytes }
     }
 
+    /// The client is to come back (postfix `smtpd.c`, `SMTP_ERR_DATA`).
+    fn give_up(&mut self, turn: &mut Turn) -> Output {
+        let text = format!("{} Server local data error", self.policy.hostname);
+        self.reject(&Refusal::new(421, mail::Status(4, 3, 0), text), turn);
+        self.close()
+    }
+
     /// RFC 5321 section 3.8.
     fn shut_down(&mut self, turn: &mut Turn) -> Output {
         self.say(turn, format_args!("421 4.3.2 {} Service shutting down", self.policy.hostname));
@@ -638,6 +649,9 @@ impl Dialogue {
     fn reject_in(&mut self, context: Context, refusal: &Refusal, turn: &mut Turn) {
         let start = turn.replies.len();
         self.say(turn, format_args!("{refusal}"));
+        if refusal.logged {
+            return;
+        }
         let said = turn.replies[start..].trim_ascii_end();
         let reply = String::from_utf8_lossy(said).into();
         turn.notes.push(Note::Reject { stage: self.stage, reply, context });

@@ -26,7 +26,7 @@ pub use decode::{Decoder, Framing};
 pub use dialogue::{Dialogue, Input, Output, Question};
 pub use dsn::{DsnError, parse_envid, parse_notify, parse_orcpt, parse_ret, xtext_decode};
 pub use lines::{Line, Lines};
-pub use note::{Context, Note};
+pub use note::{Context, Note, quoted};
 pub use path::{PathError, parse_path};
 pub use policy::{BareNewline, EhloKeywords, Policy};
 pub use reply::{Refusal, Turn, Verdict};

@@ -81,7 +81,7 @@ impl Note {
 const QUOTED_BYTES_MAX: usize = 100;
 
 /// The start of `text`. What cannot be printed is left to the log and to the reply.
-pub(crate) fn quoted(text: &[u8]) -> String {
+pub fn quoted(text: &[u8]) -> String {
     let start = &text[..text.len().min(QUOTED_BYTES_MAX)];
     String::from_utf8_lossy(start).replace(char::REPLACEMENT_CHARACTER, "?")
 }

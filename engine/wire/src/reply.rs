@@ -16,12 +16,19 @@ pub struct Refusal {
     pub status: Status,
     /// `<user@example.com>: Relay access denied`. Control characters are replaced when it is sent.
     pub text: Box<str>,
+    /// Whoever decided has logged it in words of their own: there is no `reject:` line about it.
+    pub logged: bool,
 }
 
 impl Refusal {
     /// A refusal from its three parts.
     pub fn new(code: u16, status: Status, text: impl Into<Box<str>>) -> Self {
-        Self { code, status, text: text.into() }
+        Self { code, status, text: text.into(), logged: false }
+    }
+
+    /// 450 4.7.1: a client does something too often, as the log has said.
+    pub fn too_often(text: impl Into<Box<str>>) -> Self {
+        Self { logged: true, ..Self::new(450, Status(4, 7, 1), text) }
     }
 
     /// 451 4.3.0: a table could not be asked. `about` is the address or name in question.

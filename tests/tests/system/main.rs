@@ -16,6 +16,7 @@ mod policy;
 mod postfix;
 mod postmap;
 mod reload;
+mod sessions;
 mod slow;
 mod smuggling;
 mod swap;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use table::MatchList;
+use table::{MapList, MatchList};
 
 use crate::row::params;
+use crate::syntax::Raw;
 use crate::typed::{BareNewline, List, ReplyCode, Stress};
 
 params! {
@@ -41,8 +42,22 @@ params! {
     smtpd_recipient_overshoot_limit: usize = "1000", 1..=1_000_000;
     /// Sessions of one client address at a time; 0 is no limit.
     smtpd_client_connection_count_limit: usize = "50", 0..=1_000_000;
+    /// Connections that one client may make in anvil_rate_time_unit; 0 is no limit.
+    smtpd_client_connection_rate_limit: u32 = "0";
+    /// Messages that one client may begin in anvil_rate_time_unit, accepted or not; 0 is no limit.
+    smtpd_client_message_rate_limit: u32 = "0";
+    /// Recipients that one client may name in anvil_rate_time_unit, accepted or not; 0 is no limit.
+    smtpd_client_recipient_rate_limit: u32 = "0";
+    /// The time that the rates of a client are counted over.
+    anvil_rate_time_unit: Duration = "60s", 1..=8_640_000;
+    /// Bits that the addresses of IPv4 clients must have in common to be counted as one client.
+    smtpd_client_ipv4_prefix_length: u8 = "32", 0..=32;
+    /// Bits that the addresses of IPv6 clients must have in common to be counted as one client.
+    smtpd_client_ipv6_prefix_length: u8 = "84", 0..=128;
     /// Clients that the per-client limits do not hold for.
-    smtpd_client_event_limit_exceptions: MatchList = "$mynetworks";
+    smtpd_client_event_limit_exceptions: MatchList = "${smtpd_client_connection_limit_exceptions:$mynetworks}";
+    /// The older name of smtpd_client_event_limit_exceptions.
+    smtpd_client_connection_limit_exceptions: Box<str> = "";
     /// What is done about lines of content that end in LF without CR.
     smtpd_forbid_bare_newline: BareNewline = "normalize";
     /// The reply where such a line is refused.
@@ -54,6 +69,19 @@ params! {
     /// EHLO keywords that are not offered, in any case of letters; silent-discard keeps that out of
     /// the log.
     smtpd_discard_ehlo_keywords: List = "";
+    /// The same by client address, in place of smtpd_discard_ehlo_keywords.
+    smtpd_discard_ehlo_keyword_address_maps: MapList = "";
+    /// Commands of clients that are replaced before they are understood; the whole line is the key.
+    smtpd_command_filter: MapList = "";
+    /// Refusals that are replaced before they are sent; the whole reply is the key.
+    smtpd_reject_filter_maps: MapList = "";
+    /// What is appended to each refusal, with values of the session for $client_address and the like; \n
+    /// begins a further line, and \c in front goes on in the last one.
+    smtpd_reject_footer: Raw = "";
+    /// Footers by the whole reply, in place of smtpd_reject_footer.
+    smtpd_reject_footer_maps: MapList = "";
+    /// Characters that values may have where they are put into replies; others become underscores.
+    smtpd_expansion_filter: Raw = "\\t\\40!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
     /// VRFY is refused.
     disable_vrfy_command: bool = "no";
     /// SMTPUTF8 is offered, and addresses may hold UTF-8.

@@ -15,7 +15,9 @@
 //! E:                            the client closes the connection
 //! T:                            the client is silent for too long
 //! D:                            the server is told to stop
+//! A:                            a table that the session needs does not answer
 //! =: recipient 550 5.1.1 No     the shell's answer to a question; without one it is yes
+//! =: recipient logged 450 ...   one that the shell has logged itself
 //!
 //! S: 250 2.1.0 Ok               the server's reply
 //! !: improper command ...       a log line
@@ -183,6 +185,7 @@ impl Session {
                 [b'E', ..] => self.end(|content_bytes| Input::Lost { content_bytes }),
                 [b'T', ..] => self.end(|content_bytes| Input::Timeout { content_bytes }),
                 [b'D', ..] => self.end(|_| Input::Shutdown),
+                [b'A', ..] => self.end(|_| Input::Unable),
                 _ => panic!("{line:?} is not a line of a transcript"),
             }
         }
@@ -295,7 +298,10 @@ impl Session {
         match self.answer_to(kind, &matter) {
             None => Verdict::Accept,
             Some(answer) if answer == "unavailable" => Verdict::Unavailable,
-            Some(answer) => Verdict::Refuse(refusal(&answer)),
+            Some(answer) => Verdict::Refuse(match answer.strip_prefix("logged ") {
+                Some(answer) => Refusal { logged: true, ..refusal(answer) },
+                None => refusal(&answer),
+            }),
         }
     }
 
