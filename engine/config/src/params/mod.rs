@@ -11,7 +11,9 @@ mod local;
 mod log;
 mod mailbox;
 mod maps;
+mod milter;
 mod obsolete;
+mod postscreen;
 mod processes;
 mod queue;
 mod refusals;
@@ -22,8 +24,13 @@ mod smtp;
 mod smtp_sasl;
 mod smtp_tls;
 mod smtpd;
+mod smtpd_restrictions;
+mod smtpd_sasl;
+mod smtpd_session;
+mod smtpd_tls;
 mod submission;
 mod tls;
+mod tlsproxy;
 mod verify;
 
 pub use content::Content;
@@ -102,4 +109,11 @@ const KNOWN: &[&[Row]] = &[
     refusals::REFUSALS,
     verify::VERIFY,
     obsolete::OBSOLETE,
+    smtpd_restrictions::SMTPD_RESTRICTIONS,
+    smtpd_tls::SMTPD_TLS,
+    smtpd_sasl::SMTPD_SASL,
+    smtpd_session::SMTPD_SESSION,
+    milter::MILTER,
+    postscreen::POSTSCREEN,
+    tlsproxy::TLSPROXY,
 ];

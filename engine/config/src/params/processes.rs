@@ -109,9 +109,6 @@ known! {
     /// Counts of what clients do: anvil.
     ANVIL;
 
-    /// The time that rates of clients are counted over.
-    anvil_rate_time_unit: Duration = "60s", 1..=INT_MAX
-        => unsupported "rates of clients are not limited";
     /// How often the highest counts are logged.
     anvil_status_update_time: Duration = "600s", 1..=INT_MAX
         => accepted "the highest counts are not logged";
