@@ -14,6 +14,9 @@ pub(crate) fn common(open: impl Fn(&str) -> Trial) {
     trial.assert_not_found("user\0@example.com");
 
     assert_eq!(open("result_format = <%s|%S|%U>").found(KEY), format!("<{VALUE}|{KEY}|user>"));
+    let parts = open("result_format = %D,%2.%1,%%,[%s]");
+    assert_eq!(parts.found(KEY), format!("example.com,example.com,%,[{VALUE}]"));
+    open("result_format = %9%s").assert_not_found(KEY);
     open("domain = example.org, example.net").assert_not_found(KEY);
     assert_eq!(open("domain = example.org, example.com").found(KEY), VALUE);
     open("domain = example.com").assert_not_found("user");
@@ -38,6 +41,18 @@ pub(crate) fn sql(open: &impl Fn(&str) -> Trial) {
     assert!(limited.cause(answer, "too many results").contains("expansion_limit"));
     let fits = open(&format!("{list}\nexpansion_limit = 2"));
     assert_eq!(fits.found("list@example.com"), "a@x,b@y");
+
+    let whole = "query = SELECT '%u|%d|%2.%1|%S|%U|%D|%%' FROM users WHERE address = '%s'";
+    assert_eq!(
+        open(whole).found(KEY),
+        format!("user|example.com|example.com|{KEY}|user|example.com|%")
+    );
+    let derived = "query = SELECT home FROM (SELECT home, address FROM users) AS t \
+                   WHERE address = '%u@%d'";
+    assert_eq!(open(derived).found(KEY), VALUE);
+    let legacy = "table = users\nselect_field = home\nwhere_field = address";
+    assert_eq!(open(legacy).found(KEY), VALUE);
+    open(&format!("{legacy}\nadditional_conditions = and home is null")).assert_not_found(KEY);
 
     let parts =
         open("query = SELECT '%u' || '' FROM users WHERE address = '%s' AND '%d' = 'example.com'");

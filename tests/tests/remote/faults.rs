@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use table::Answer;
 use tests::wait;
 
 use crate::relay::{Mode, Relay};
@@ -87,14 +88,30 @@ pub(crate) fn wrong_password(server: &Server, table: impl Fn(u16, &str) -> Trial
     table(relay.port(), PASSWORD).assert_works();
 }
 
+/// Two servers of which one is down. `table` is given what goes into the list of them.
+pub(crate) fn fails_over(server: &Server, table: impl Fn(&str) -> Trial) {
+    let relay = Relay::to(server.socket());
+    let hosts = format!("127.0.0.1:1 127.0.0.1:{}", relay.port());
+    let trial = table(&hosts);
+    for _ in 0..10 {
+        assert_eq!(trial.found(KEY), VALUE, "one of two servers is down");
+    }
+    relay.set(Mode::Close);
+    let cause = trial.assert_unavailable("both are down");
+    // The one that was tried first in vain may be left alone by now.
+    assert!(cause.contains("127.0.0.1:"), "{cause}");
+    relay.set(Mode::Pass);
+    assert!(matches!(trial.ask(KEY), Answer::Found(_) | Answer::Unavailable(_)));
+}
+
 /// Few connections, whoever asks.
 pub(crate) fn few_connections(server: &Server, table: impl Fn(u16) -> Trial) {
     let relay = Relay::to(server.socket());
     let trial = table(relay.port());
-    let asking: Vec<_> = (0..50).map(|n| trial.asking(&format!("user{n}@example.com"))).collect();
+    let asking: Vec<_> = (0..200).map(|n| trial.asking(&format!("user{n}@example.com"))).collect();
     for asked in asking {
         let answer = asked.join().expect("a lookup does not panic");
-        assert_eq!(answer, table::Answer::NotFound);
+        assert_eq!(answer, Answer::NotFound);
     }
     assert!((1..=4).contains(&relay.all()), "{} connections", relay.all());
 }

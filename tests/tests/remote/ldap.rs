@@ -198,4 +198,5 @@ fn faults_of_the_server_and_on_the_way_to_it() {
         Trial::new("ldap", &cf(&format!("127.0.0.1:{port}"), password, QUERY))
     });
     faults::few_connections(&server, table);
+    faults::fails_over(&server, |hosts| Trial::new("ldap", &cf(hosts, PASSWORD, QUERY)));
 }

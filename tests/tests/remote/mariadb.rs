@@ -7,7 +7,6 @@ use tests::wait;
 
 use crate::answers;
 use crate::faults::{self, HURRIED, PATIENT};
-use crate::relay::Relay;
 use crate::server::{Server, place, prepare};
 use crate::trial::{KEY, PASSWORD, Trial, VALUE};
 
@@ -164,7 +163,7 @@ fn faults_of_the_server_and_on_the_way_to_it() {
         Trial::new("mysql", &cf(&format!("127.0.0.1:{port}"), password, QUERY))
     });
     faults::few_connections(&server, table);
-    fails_over(&server);
+    faults::fails_over(&server, |hosts| Trial::new("mysql", &cf(hosts, PASSWORD, QUERY)));
 }
 
 /// The socket is there before the init file has been run.
@@ -174,13 +173,4 @@ pub(crate) fn filled(server: &Server) {
     wait::until_true("the init file has been run", || {
         trial.ask(KEY) == table::Answer::Found(VALUE.into())
     });
-}
-
-fn fails_over(server: &Server) {
-    let relay = Relay::to(server.socket());
-    let hosts = format!("127.0.0.1:1 127.0.0.1:{}", relay.port());
-    let trial = Trial::new("mysql", &cf(&hosts, PASSWORD, QUERY));
-    for _ in 0..10 {
-        assert_eq!(trial.found(KEY), VALUE, "one of two servers is down");
-    }
 }

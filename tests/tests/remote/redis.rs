@@ -96,4 +96,5 @@ fn faults_of_the_server_and_on_the_way_to_it() {
         Trial::new("redis", &cf(&format!("127.0.0.1:{port}"), password, ""))
     });
     faults::few_connections(&server, table);
+    faults::fails_over(&server, |hosts| Trial::new("redis", &cf(hosts, PASSWORD, "")));
 }

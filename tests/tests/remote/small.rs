@@ -1,9 +1,11 @@
 //! socketmap and tcp servers.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::faults;
-use crate::relay::Relay;
+use crate::relay::{Mode, Relay};
 use crate::server::{Server, place};
 use crate::trial::{KEY, Trial, VALUE};
 
@@ -16,6 +18,34 @@ fn server(kind: &str) -> Server {
     std::fs::copy(script, &copy).expect("a copy of the server");
     let command = ["python3", &copy.to_string_lossy(), kind, &socket, KEY, VALUE];
     Server::new(place, "sock", &command)
+}
+
+/// Their deadline is no parameter, so this waits for it.
+#[test]
+fn servers_that_hang_are_given_up_in_half_a_minute() {
+    let asking = ["socketmap", "tcp"].map(|kind| {
+        thread::spawn(move || {
+            let mut server = server(kind);
+            server.start();
+            let relay = Relay::to(server.socket());
+            let place = format!("127.0.0.1:{}", relay.port());
+            let trial = match kind {
+                "tcp" => Trial::named(&format!("tcp:{place}")),
+                _ => Trial::named(&format!("socketmap:inet:{place}:map")),
+            };
+            trial.assert_works();
+            relay.set(Mode::Hang);
+            let began = Instant::now();
+            let cause = trial.cause(trial.ask(KEY), "it hangs");
+            assert!(cause.contains("no answer within 30 s"), "{cause}");
+            assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+            relay.set(Mode::Pass);
+            trial.wait_until_it_works();
+        })
+    });
+    for asked in asking {
+        asked.join().expect("each is given up");
+    }
 }
 
 #[test]

@@ -93,6 +93,58 @@ fn a_snapshot_stands_in_for_sqlite_and_an_empty_listing_never_replaces_one() {
 }
 
 #[test]
+fn a_damaged_copy_is_refused_and_made_anew() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("mail.db");
+    let away = place.path().join("away.db");
+    let copy = place.path().join("users.db");
+    drop(sqlite::database(&path));
+    let cf = format!(
+        "dbpath = {}\n{PATIENT}{}\n{LISTING}\nsnapshot_file = {}\n",
+        path.display(),
+        sqlite::QUERY,
+        place.path().join("users").display()
+    );
+    let open = || Trial::new("snapshot:sqlite", &cf);
+    {
+        open().assert_works();
+        wait::until_true("a copy is made", || copy.exists());
+    }
+    fs::rename(&path, &away).expect("the database goes away");
+    open().assert_works();
+
+    let whole = fs::read(&copy).expect("a copy");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let damages: [(&str, &[u8]); 4] = [
+        ("a bit", &flipped),
+        ("cut", &whole[..whole.len() - 8]),
+        ("empty", b""),
+        ("something else", b"user@example.com example.com/user/\n"),
+    ];
+    for (what, bytes) in damages {
+        // Never in place: whoever has mapped it would see it change.
+        let new = place.path().join("new");
+        fs::write(&new, bytes).expect("a file");
+        fs::rename(&new, &copy).expect("a damaged copy");
+        let trial = open();
+        let cause = trial.assert_unavailable(what);
+        assert!(cause.contains("there is no snapshot") && cause.contains("users.db"), "{cause}");
+        trial.cause(trial.ask(crate::trial::NO_KEY), what);
+    }
+
+    let trial = open();
+    trial.assert_unavailable("still damaged");
+    fs::rename(&away, &path).expect("the database comes back");
+    trial.wait_until_it_works();
+    wait::until_true("a new copy is made", || {
+        fs::read(&copy).is_ok_and(|bytes| bytes.len() == whole.len())
+    });
+    fs::remove_file(&path).expect("the database goes away again");
+    open().wait_until_it_works();
+}
+
+#[test]
 fn a_snapshot_without_a_source_is_refused_when_it_is_opened() {
     let place = tempfile::tempdir().expect("a directory");
     let path = place.path().join("table.cf");

@@ -48,6 +48,7 @@ fn answers_as_postfix_does() {
     answers::awkward_keys(&open(&path, QUERY), &open(&path, "query = SELECT '%s'"));
     let first = open(&path, "query = SELECT home, address FROM users WHERE address = '%s'");
     assert_eq!(first.found(KEY), VALUE, "the first column counts");
+    open(&path, "query = SELECT 1; SELECT '%s'").assert_unavailable("two result sets");
     let number = open(&path, "query = SELECT 42 WHERE '%s' <> ''");
     assert_eq!(number.found(KEY), "42");
 }
