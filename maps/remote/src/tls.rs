@@ -424,3 +424,103 @@ pub(crate) fn words(error: &Error) -> String {
     };
     format!("TLS: {cause}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// A certificate that signed itself, and its key.
+    fn pair() -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        (pem("CERTIFICATE", cert.der()), pem("PRIVATE KEY", &key.serialize_der()))
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for group in der.chunks(3) {
+            let bits =
+                (0..3).fold(0, |bits, at| bits << 8 | usize::from(*group.get(at).unwrap_or(&0)));
+            for at in 0..4 {
+                let digit = char::from(DIGITS[bits >> (18 - 6 * at) & 63]);
+                text.push(if at <= group.len() { digit } else { '=' });
+            }
+        }
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn files_that_are_no_good_are_refused_by_parameter_and_path() {
+        let ((cert, key), (_, other)) = (pair(), pair());
+        let large = "x".repeat(PEM_BYTES_MAX + 1);
+        let files: HashMap<&str, &str> = HashMap::from([
+            ("/cert", &*cert),
+            ("/key", &key),
+            ("/other", &other),
+            ("/text", "nothing"),
+            ("/large", &large),
+            ("/broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ]);
+        let read = |path: &str| match files.get(path) {
+            Some(text) => Ok(text.as_bytes().to_vec()),
+            None => Err(format!("open {path}: not there")),
+        };
+        let tls = |ca: Option<&'static str>, cert: Option<&'static str>, key| {
+            let (ca_file, cert) = (ca.map(|it| ("ca", it)), cert.map(|it| ("cert", it)));
+            let files = Files { ca_file, ca_dir: None, cert, key };
+            Tls::new(files, Check::Chain, &read).map(drop)
+        };
+        let key = |path| Some(("key", path));
+        assert_eq!(tls(Some("/cert"), Some("/cert"), key("/key")), Ok(()));
+        let large = format!("/large: larger than {PEM_BYTES_MAX} bytes");
+        let no_key = "/text: holds no private key in PEM, or one with a password";
+        for (ca, cert, key, parameter, why) in [
+            ("/gone", None, None, "ca", "open /gone: not there"),
+            ("/text", None, None, "ca", "/text: holds no certificate in PEM"),
+            ("/key", None, None, "ca", "/key: holds no certificate in PEM"),
+            ("/broken", None, None, "ca", "/broken: holds no certificate that can be read"),
+            ("/large", None, None, "ca", &large),
+            ("/cert", None, key("/key"), "key", "a key, and no certificate that it is for"),
+            ("/cert", Some("/text"), key("/key"), "cert", "/text: holds no certificate in PEM"),
+            ("/cert", Some("/cert"), key("/text"), "key", no_key),
+            ("/cert", Some("/cert"), None, "key", ""),
+            ("/cert", Some("/cert"), key("/other"), "key", "/other: TLS: "),
+        ] {
+            let Err((found, words)) = tls(Some(ca), cert, key) else { panic!("{ca} {cert:?}") };
+            let parameter = if why.is_empty() { "cert" } else { parameter };
+            assert_eq!(found, parameter, "{words}");
+            assert!(words.starts_with(why), "{words}");
+        }
+        // Where no CA is named it is those of the system, if it has any.
+        let Err((_, why)) = tls(None, None, None) else { panic!("whose?") };
+        assert!(why.contains("/etc/ssl/certs/ca-certificates.crt"), "{why}");
+    }
+
+    #[test]
+    fn a_directory_gives_what_can_be_read_of_it_up_to_a_limit() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path();
+        let empty = directory(path).unwrap_err();
+        assert!(empty.ends_with("holds no certificate that can be read"), "{empty}");
+        let (cert, key) = pair();
+        fs::write(path.join("a.pem"), &cert).unwrap();
+        fs::write(path.join("0123abcd.0"), cert + &pair().0).unwrap();
+        fs::write(path.join("key"), key).unwrap();
+        fs::write(path.join("noise"), [0xff; 100]).unwrap();
+        std::os::unix::fs::symlink("nowhere", path.join("link")).unwrap();
+        fs::create_dir(path.join("more")).unwrap();
+        assert_eq!(directory(path).unwrap().len(), 2, "each once");
+        for n in 0..CA_FILES_MAX {
+            fs::write(path.join(n.to_string()), b"").unwrap();
+        }
+        let many = directory(path).unwrap_err();
+        assert!(many.ends_with(&format!("more than {CA_FILES_MAX} files")), "{many}");
+    }
+}

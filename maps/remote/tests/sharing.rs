@@ -198,6 +198,69 @@ fn connections_that_nobody_needs_are_closed() {
 }
 
 #[test]
+fn what_is_asked_for_and_could_not_be_had_is_refused_and_what_changes_nothing_is_noted() {
+    let open = |kind: &str, cf: &str| {
+        let files = Memory::default().with("/t.cf", cf);
+        Tables::new(&files).with_types(Remote::new().types()).open(&format!("{kind}:/t.cf"))
+    };
+    let mysql = "dbname = d\nquery = SELECT '%s'\n";
+    let pgsql = "query = SELECT '%s'\n";
+    for (kind, cf, cause) in [
+        ("mysql", format!("{mysql}option_file = /x"), "3: option_file: not supported; put user,"),
+        ("mysql", format!("{mysql}tls_CApath = x"), "3: tls_CApath: \"x\": expected an absolute"),
+        ("mysql", format!("{mysql}tls_key_file = /x"), "3: tls_key_file: a key, and no cert"),
+        ("mysql", format!("{mysql}tls_CAfile = /x"), "3: tls_CAfile: open /x: "),
+        ("mysql", format!("{mysql}tls_verify_cert = yes"), ": tls: no CA is configured, and the"),
+        ("pgsql", format!("{pgsql}dbname = sslmode=verify-ca"), "2: dbname: this sslmode needs"),
+        (
+            "pgsql",
+            format!("{pgsql}hosts = postgresql://u:secret@h/d?sslmode=maybe"),
+            "2: hosts: sslmode: expected disable,",
+        ),
+        ("ldap", "bind = sasl".to_owned(), ": sasl_mechs: not set; there is EXTERNAL"),
+        ("ldap", "bind = sasl\nsasl_mechs = PLAIN".to_owned(), "2: sasl_mechs: none of these"),
+        (
+            "ldap",
+            "bind = sasl\nsasl_mechs = EXTERNAL\nsasl_authz_id = x".to_owned(),
+            "3: sasl_authz_id: not supported",
+        ),
+        (
+            "ldap",
+            "bind = sasl\nsasl_mechs = EXTERNAL\nsasl_minssf = 256".to_owned(),
+            "3: sasl_minssf: TLS and local sockets count as 128",
+        ),
+        ("redis", "tls = yes".to_owned(), "1: tls: write rediss:// in front of each"),
+        ("redis", "tls_CAfile = /x".to_owned(), "1: tls_CAfile: no server in hosts is rediss://"),
+    ] {
+        let table = open(kind, &cf);
+        let trouble = table.trouble().unwrap_or_else(|| panic!("{kind}: {cf} was taken"));
+        let cause = format!("/t.cf:{}", cause.trim_start_matches(':'));
+        let found = trouble.cause.replacen("/t.cf: ", "/t.cf:", 1);
+        assert!(found.starts_with(&cause.replacen("/t.cf: ", "/t.cf:", 1)), "{}", trouble.cause);
+        assert!(!trouble.cause.contains("secret"), "{}", trouble.cause);
+    }
+    for (kind, cf, note) in [
+        ("mysql", format!("{mysql}tls_ciphers = HIGH"), "3: tls_ciphers has no effect: there are"),
+        ("mysql", format!("{mysql}option_group = client"), "3: option_group has no effect: no op"),
+        (
+            "ldap",
+            "query_filter = (a=%s)\ntls_require_cert = yes".to_owned(),
+            "2: tls_require_cert has no effect: there is neither start_tls nor ldaps://",
+        ),
+        (
+            "ldap",
+            "query_filter = (a=%s)\nstart_tls = yes\ntls_ca_cert_file = /x".to_owned(),
+            "3: no certificate is checked without tls_require_cert = yes",
+        ),
+    ] {
+        let table = open(kind, &cf);
+        assert_eq!(table.trouble(), None, "{kind}: {cf}");
+        let notes: Vec<String> = table.notes().iter().map(ToString::to_string).collect();
+        assert!(notes[0].starts_with(&format!("/t.cf:{note}")) && notes.len() == 1, "{notes:?}");
+    }
+}
+
+#[test]
 fn parameters_that_nobody_knows_are_noted_and_those_that_are_wrong_refused() {
     let open = |cf: &str| {
         let files = Memory::default().with("/t.cf", cf);

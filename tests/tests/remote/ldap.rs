@@ -129,6 +129,16 @@ fn answers_as_postfix_does() {
         trial.assert_not_found(key);
     }
     assert_eq!(trial.found("multi@example.com"), "a@x,b@y");
+    let parts = open("query_filter = (&(mail=%u@%d)(uid=%U))\nresult_attribute = description");
+    assert_eq!(parts.found(KEY), VALUE);
+    parts.assert_not_found("multi2@example.com");
+    let filter =
+        open("query_filter = (mail=%S)\nresult_attribute = description\nresult_filter = <%s>");
+    assert_eq!(filter.found(KEY), format!("<{VALUE}>"));
+    assert_eq!(
+        open("query_filter = (mail=%u@%2.%1)\nresult_attribute = description").found(KEY),
+        VALUE
+    );
     assert_eq!(open(&format!("{QUERY}\nscope = one")).ask(KEY), table::Answer::NotFound);
     assert_eq!(open("query_filter = mail=%s\nresult_attribute = description").found(KEY), VALUE);
     let limited = open(&format!("{QUERY}\nexpansion_limit = 1"));

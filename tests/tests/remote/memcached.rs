@@ -43,6 +43,7 @@ fn answers_as_postfix_does() {
         open("").assert_not_found(key);
     }
     assert_eq!(open("key_format = prefix:%s").found(KEY), VALUE);
+    assert_eq!(open("key_format = prefix:%u@%2.%1").found(KEY), VALUE);
     open("domain = example.org").assert_not_found(KEY);
     open("data_size_limit = 5").assert_unavailable("a value over the limit");
     let backup = open(&format!("backup = inline:{{{NO_KEY}=backed}}"));

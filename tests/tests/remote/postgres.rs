@@ -114,6 +114,8 @@ fn answers_as_postfix_does() {
     assert_eq!(open("select_function = home").found(KEY), VALUE);
     let cause = open("query = SELECT 1; SELECT '%s'").assert_unavailable("two result sets");
     assert!(cause.contains("more than one result set"), "{cause}");
+    let update = open("query = UPDATE lists SET member = '' WHERE address = '%s'");
+    update.assert_not_found(KEY);
 
     let relay = Relay::to(server.socket());
     let uri = format!("postgresql://mail:{PASSWORD}@127.0.0.1:{}/postgres", relay.port());

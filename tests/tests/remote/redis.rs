@@ -76,6 +76,7 @@ fn answers_by_key_and_by_field() {
     open("").assert_not_found("x\r\nget user@example.com");
     open("").assert_not_found("empty@example.com");
     assert_eq!(open("key = mail:%d:%u").found(KEY), VALUE);
+    assert_eq!(open("key = mail:%2.%1:%U").found(KEY), VALUE);
     assert_eq!(open("command = hget\nkey = homes\nfield = %s").found(KEY), VALUE);
     open("command = hget\nkey = homes\nfield = %s").assert_not_found("none@example.com");
     let hash = open("key = %u");
