@@ -19,13 +19,13 @@ known! {
         => unsupported "there is no postscreen: clients are not screened";
     /// The older name of postscreen_denylist_action.
     postscreen_blacklist_action: Box<str> = ""
-        => accepted "postscreen_denylist_action takes its value";
+        => unsupported "there is no postscreen: clients are not screened";
     /// Addresses of this host where a new client can pass the tests; at others it is always told to come back.
     postscreen_allowlist_interfaces: NameList = "${postscreen_whitelist_interfaces?{$postscreen_whitelist_interfaces}:{static:all}}"
         => unsupported "there is no postscreen: clients are not screened";
     /// The older name of postscreen_allowlist_interfaces.
     postscreen_whitelist_interfaces: Box<str> = ""
-        => accepted "postscreen_allowlist_interfaces takes its value";
+        => unsupported "there is no postscreen: clients are not screened";
 
     /// How long a client must hold its tongue before the greeting, and block lists have to answer.
     postscreen_greet_wait: Stress<Duration> = "${stress?{2}:{6}}s", 1..=INT_MAX
@@ -51,7 +51,7 @@ known! {
         => unsupported "there is no postscreen: clients are not screened";
     /// The older name of postscreen_dnsbl_allowlist_threshold.
     postscreen_dnsbl_whitelist_threshold: Box<str> = ""
-        => accepted "postscreen_dnsbl_allowlist_threshold takes its value";
+        => unsupported "there is no postscreen: clients are not screened";
     /// What is done about a client that is blocked by its sum of weights.
     postscreen_dnsbl_action: Word = "ignore" in ["ignore", "enforce", "drop", "continue"]
         => unsupported "there is no postscreen: clients are not screened";
@@ -63,7 +63,7 @@ known! {
         => unsupported "there is no postscreen: clients are not screened";
     /// The older name of postscreen_dnsbl_max_ttl.
     postscreen_dnsbl_ttl: Box<str> = ""
-        => accepted "postscreen_dnsbl_max_ttl takes its value";
+        => unsupported "there is no postscreen: clients are not screened";
     /// Names to be put into replies for block lists whose own name holds a password.
     postscreen_dnsbl_reply_map: TableList = ""
         => unsupported "there is no postscreen: clients are not screened";
