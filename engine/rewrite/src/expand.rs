@@ -49,15 +49,15 @@ impl Rewriter {
                 return Err(Temporary::Expansion { address: recipient.as_str().into(), limit });
             }
             loop {
-                let address = expansion.addresses[place].clone();
-                if expansion.is_finished(&address) {
+                let address = &expansion.addresses[place];
+                if expansion.is_finished(address) {
                     break;
                 }
                 let limit = rules.virtual_alias_recursion_limit;
                 if count >= limit {
                     return Err(Temporary::Recursion { address: recipient.as_str().into(), limit });
                 }
-                let Some(aliases) = self.aliases_of(maps, &address, trace).await? else { break };
+                let Some(aliases) = self.aliases_of(maps, address, trace).await? else { break };
                 expansion.take(place, aliases);
                 count += 1;
             }

@@ -52,15 +52,16 @@ impl Rewriter {
         }
         let plain = is_plain(address.as_bytes());
         let internal = if plain { Cow::Borrowed(address) } else { unquoted(address) };
-        let keys = Keys::new(forms, &internal, &self.settings.mailbox.recipient_delimiter);
-        let mut answered = Form::Whole;
+        let delimiters = &self.settings.mailbox.recipient_delimiter;
+        let mut user_len = None;
         let search = async || {
-            let mut keys = keys.clone();
+            let mut keys = Keys::new(forms, &internal, delimiters);
+            let user = keys.user();
             let mut whole = true;
             loop {
                 if keys.asks_for_own_domain() {
                     match self.has_own_domain(&internal, trace).await {
-                        Ok(own) => keys = keys.for_own_domain(own),
+                        Ok(own) => keys.set_own_domain(own),
                         Err(trouble) => return Answer::Unavailable(trouble),
                     }
                 }
@@ -74,7 +75,8 @@ impl Rewriter {
                     answer = ask(maps, key, whole, trace).await;
                 }
                 if answer != Answer::NotFound {
-                    answered = form;
+                    let bare = matches!(form, Form::Bare | Form::OwnBareLocal | Form::BareLocalAt);
+                    user_len = user.filter(|_| bare).map(str::len);
                     return answer;
                 }
                 whole = false;
@@ -87,9 +89,8 @@ impl Rewriter {
                 return Err(Temporary::Unavailable { parameter: maps.parameter, trouble });
             }
         };
-        let local_len = internal.rfind('@').unwrap_or(internal.len());
-        let bare = matches!(answered, Form::Bare | Form::OwnBareLocal | Form::BareLocalAt);
-        let extension = keys.user().filter(|_| bare).map(|user| user.len()..local_len);
+        let local_len = || internal.rfind('@').unwrap_or(internal.len());
+        let extension = user_len.map(|user| user..local_len());
         Ok(Some(Found { value, internal, extension }))
     }
 

@@ -21,19 +21,48 @@ pub(crate) struct Origin<'a> {
 /// Whether completion leaves an address as it is: nearly every one. There is a domain with a dot in it, and
 /// nothing that is quoted, routed or in a comment.
 pub(crate) fn is_plain(address: &[u8]) -> bool {
-    let Some(at) = address.iter().position(|&byte| byte == b'@') else { return false };
+    let Some(at) = memchr::memchr(b'@', address) else { return false };
     let (local, domain) = (&address[..at], &address[at + 1..]);
-    let dots_fit = |part: &[u8]| {
-        !part.starts_with(b".") && !part.ends_with(b".") && !part.windows(2).any(|it| it == b"..")
-    };
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_+=#$&'*/?^`{}~".contains(byte);
-    !local.is_empty()
-        && local.iter().all(word)
-        && dots_fit(local)
-        && domain.contains(&b'.')
-        && domain.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
-        && dots_fit(domain)
+    is_dotted(local, LOCAL).is_some() && is_dotted(domain, DOMAIN).is_some_and(|dots| dots > 0)
 }
+
+/// Whether a part is words of these bytes with single dots between them, and how many of those.
+fn is_dotted(part: &[u8], word: u8) -> Option<usize> {
+    // As if one were before it.
+    let (mut dots, mut after_dot) = (0, true);
+    for &byte in part {
+        if WORDS[usize::from(byte)] & word != 0 {
+            after_dot = false;
+        } else if byte == b'.' && !after_dot {
+            (dots, after_dot) = (dots + 1, true);
+        } else {
+            return None;
+        }
+    }
+    (!after_dot).then_some(dots)
+}
+
+const LOCAL: u8 = 1;
+const DOMAIN: u8 = 2;
+
+/// Which bytes are in words of local parts and of domains.
+const WORDS: [u8; 256] = {
+    let mut words = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-' || byte as u8 == b'_' {
+            words[byte] = LOCAL | DOMAIN;
+        }
+        byte += 1;
+    }
+    let others = b"+=#$&'*/?^`{}~";
+    let mut place = 0;
+    while place < others.len() {
+        words[others[place] as usize] = LOCAL;
+        place += 1;
+    }
+    words
+};
 
 /// Completes an address in external form.
 pub(crate) fn completed<'t, T: Trace>(
@@ -155,6 +184,35 @@ pub(crate) fn noted<T: Trace>(
 mod tests {
     use crate::HeaderContext;
     use crate::testing::{Notes, rewriter};
+
+    #[test]
+    fn a_plain_address_is_one_that_nothing_is_done_to() {
+        let everything =
+            rewriter("append_dot_mydomain = yes\nremote_header_rewrite_domain = domain.invalid\n");
+        let pieces =
+            ["a", "b", "-", "_", "+", ".", "@", "%", "!", "|", "\"", " ", "(", "\u{fc}", ":", ","];
+        let mut plain = 0;
+        for number in 0..16_usize.pow(5) {
+            let pick = |place: u32| pieces[number / 16_usize.pow(place) % 16];
+            let address: String = (0..5).map(pick).collect();
+            if !super::is_plain(address.as_bytes()) {
+                continue;
+            }
+            plain += 1;
+            let origin = everything.local_origin();
+            let mut tokens = mail::rfc5322::Tokens::scan(address.as_bytes());
+            let rules = &everything.settings.rewriting;
+            super::complete(rules, origin, &mut tokens, &mut crate::Unwatched);
+            assert_eq!(tokens.external(), address.as_bytes());
+        }
+        assert_eq!(plain, 5 * 4 * 4, "x@y.z of letters, and of signs where they may be");
+        for address in ["a.b+c@d-e.f", "#$&'*+-/=?^_`{}~@x.y", "a@1.2"] {
+            assert!(super::is_plain(address.as_bytes()), "{address}");
+        }
+        for address in ["a@b", "a@b.c.", "a..b@c.d", "@b.c", "a@b@c.d", "a%b@c.d", "a@b..c", ""] {
+            assert!(!super::is_plain(address.as_bytes()), "{address}");
+        }
+    }
 
     #[test]
     fn rules_are_told_of_one_by_one() {

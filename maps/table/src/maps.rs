@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::order::{Form, Keys};
-use crate::{Answer, Note, Table, Tables, Trouble};
+use crate::{Answer, Note, Response, Table, Tables, Trouble};
 
 /// How often a search is made again because its tables were replaced on the way.
 pub(crate) const ATTEMPTS_MAX: usize = 5;
@@ -101,7 +101,11 @@ impl MapList {
                 see(Step { key, table, answer: None });
                 continue;
             }
-            let answer = table.lookup(key).answer().await;
+            // Most tables answer at once, and then nothing is carried through another future.
+            let answer = match table.lookup(key) {
+                Response::Ready(answer) => answer,
+                Response::Later(later) => later.await,
+            };
             see(Step { key, table, answer: Some(&answer) });
             match answer {
                 Answer::NotFound => {}

@@ -146,6 +146,14 @@ impl MatchList {
     }
 
     async fn decide(&self, asked: &Asked<'_>) -> Matched {
+        // Names and nothing else: they cannot change on the way.
+        if let [Rule { matches, pattern: Pattern::Literals(literals) }] = self.rules.as_slice() {
+            return match literals.has(asked) {
+                Ok(has) if has && *matches => Matched::Yes,
+                Ok(_) => Matched::No,
+                Err(trouble) => Matched::Unavailable(trouble),
+            };
+        }
         for _ in 0..ATTEMPTS_MAX {
             let turn = self.turn();
             match self.first_match(asked).await {

@@ -148,8 +148,13 @@ impl<'a> Keys<'a> {
     /// addresses, so that keys without a domain are tried.
     #[must_use]
     pub fn for_own_domain(mut self, own_domain: bool) -> Self {
-        self.own_domain = own_domain;
+        self.set_own_domain(own_domain);
         self
+    }
+
+    /// The same, once a search has come to where it matters.
+    pub fn set_own_domain(&mut self, own_domain: bool) {
+        self.own_domain = own_domain;
     }
 
     /// True where the next key depends on [`Self::for_own_domain`], so that whether the domain is the
