@@ -17,6 +17,17 @@ pub struct Definition {
     pub position: Position,
 }
 
+/// One line, which reads back as the same definition.
+impl fmt::Display for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.value {
+            // Without a blank at the end, as postconf prints it.
+            "" => write!(f, "{} =", self.name),
+            value => write!(f, "{} = {value}", self.name),
+        }
+    }
+}
+
 /// Why a logical line defines nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyntaxError {
@@ -114,6 +125,8 @@ fn definition(text: &str) -> Result<(&str, &str), SyntaxError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,5 +159,23 @@ mod tests {
             ]
         );
         assert_eq!(all.list.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_parsed_prints_as_itself(
+            text in "(a|b|smtp-x_1| = |=|#|\\{|\\}|\\$|,| |\t|\x0b|é|\r\n|\n|\n |\n# c\n|\n\t#\n ){0,32}",
+        ) {
+            let first = parse("main.cf", text.as_bytes());
+            let printed: Vec<String> = first.list.iter().map(ToString::to_string).collect();
+            let second = parse("main.cf", printed.join("\n").as_bytes());
+            prop_assert_eq!(&second.problems, &[]);
+            let plain = |all: &Definitions| -> Vec<(Box<str>, Box<str>)> {
+                all.list.iter().map(|one| (one.name.clone(), one.value.clone())).collect()
+            };
+            prop_assert_eq!(plain(&second), plain(&first));
+            // Each definition is on a line of its own now.
+            prop_assert!(second.list.iter().zip(1..).all(|(one, line)| one.position.line == line));
+        }
     }
 }

@@ -306,8 +306,9 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
+/// What Postfix passes over here, which is less than C's `isspace` (`src/util/stringops.h`).
 fn is_space(c: char) -> bool {
-    c.is_ascii() && crate::line::is_space(c as u8)
+    matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
 /// Enough of the text to find it by.
