@@ -10,6 +10,7 @@ mod delivery;
 mod faults;
 mod hostile;
 mod logs;
+mod main_cf;
 mod maps;
 mod patterns;
 mod policy;
