@@ -30,6 +30,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn text(&mut self, row: &Row, stress: bool) -> Option<String> {
         match self.settings.expanded(row.name, row, stress) {
             Ok(text) => Some(text),
+            // A default compares compatibility_level, whose own row says what is wrong with it.
+            Err(why) if why.is_bad_level() && !self.is_set(row) => None,
             Err(why) => {
                 let raw = self.settings.raw(row);
                 self.problems.push(Problem::error(

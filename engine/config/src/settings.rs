@@ -33,6 +33,13 @@ pub(crate) enum ValueError {
     Expand(ExpandError),
 }
 
+impl ValueError {
+    /// What was compared as a release is none.
+    pub(crate) fn is_bad_level(&self) -> bool {
+        matches!(self, Self::Expand(ExpandError::BadLevel(_)))
+    }
+}
+
 impl std::fmt::Display for ValueError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -50,6 +57,8 @@ impl Settings {
             let last = (*origin, definition.clone());
             if let Some((earlier_origin, earlier)) = defined.insert(definition.name.clone(), last)
                 && earlier_origin == *origin
+                // As Postfix does it: to say the same twice does no harm (src/util/dict.c).
+                && earlier.value != definition.value
             {
                 warnings.push(Problem::warning(
                     definition.position.clone(),
@@ -217,11 +226,21 @@ impl Scope for Under<'_> {
         self.settings.row(name).map(|row| default(row, &self.settings.named))
     }
 
-    /// Postfix registers one function (src/global/mail_conf.c).
+    /// The functions that Postfix registers (src/util/mac_midna.c). What needs no conversion stays as it
+    /// is, whatever it is.
     fn call(&self, function: &str, argument: &str) -> Option<Result<String, String>> {
-        (function == "domain_to_ascii").then(|| match mail::domain::to_ascii(argument) {
-            Some(ascii) => Ok(ascii.to_ascii_lowercase()),
-            None => Err(format!("\"{argument}\" is no domain name that has an ASCII form")),
-        })
+        let bad = |form| format!("\"{argument}\" is no domain name that has {form} form");
+        match function {
+            "domain_to_ascii" => Some(
+                mail::domain::to_ascii(argument)
+                    .map(Cow::into_owned)
+                    .ok_or_else(|| bad("an ASCII")),
+            ),
+            "domain_to_utf8" if argument.is_ascii() && !mail::domain::is_host_name(argument) => {
+                Some(Err(bad("a Unicode")))
+            }
+            "domain_to_utf8" => Some(Ok(mail::domain::to_unicode(argument).into_owned())),
+            _ => None,
+        }
     }
 }

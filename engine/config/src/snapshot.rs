@@ -63,6 +63,7 @@ impl Snapshot {
         let log = Log::read(&mut reader);
         problems.extend(reader.into_problems());
         problems.extend(unused(&settings, &sources.mentioned));
+        problems.extend(undefined(&settings, &sources.set_elsewhere));
         problems.extend(ill_typed(&settings));
         problems.extend(without_effect(&settings));
         if let (Some(content), Some(mailbox)) = (&content, &mailbox) {
@@ -151,6 +152,40 @@ fn unused(settings: &Settings, elsewhere: &HashSet<Box<str>>) -> Vec<Problem> {
         })
         .collect()
 }
+
+/// Names that have a value only while something happens, or in a service.
+const GIVEN: [&str; 4] = ["stress", "service_name", "process_name", "process_id"];
+
+/// Names that values mention and nothing defines: they count as empty, which is seldom meant.
+fn undefined(settings: &Settings, elsewhere: &HashSet<Box<str>>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for definition in settings.all_defined() {
+        if settings.row(&definition.name).is_some_and(|row| row.raw) {
+            continue;
+        }
+        let Ok(template) = cf::Template::parse(&definition.value) else { continue };
+        let mut names: Vec<&str> = Vec::new();
+        template.names(&mut |name| {
+            let known = settings.row(name).is_some()
+                || settings.defined(name).is_some()
+                || elsewhere.contains(name)
+                || GIVEN.contains(&name);
+            if !known && !names.contains(&name) {
+                names.push(name);
+            }
+        });
+        found.extend(names.into_iter().map(|name| {
+            let cause = format!("nothing defines ${name}, so it is empty");
+            Problem::warning(definition.position.clone(), &definition.name, cause)
+        }));
+    }
+    found.sort_by(|a, b| a.cause.cmp(&b.cause));
+    found.truncate(UNDEFINED_MAX);
+    found
+}
+
+/// How many names without a value are told of. What follows is more of the same.
+const UNDEFINED_MAX: usize = 100;
 
 const UNKNOWN: &str = "no such parameter, and no other value mentions it";
 

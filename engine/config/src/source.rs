@@ -48,6 +48,8 @@ pub struct Sources {
     pub(crate) services: Option<HashSet<Box<str>>>,
     /// Names that values outside main.cf mention.
     pub(crate) mentioned: HashSet<Box<str>>,
+    /// Names that have a value outside main.cf.
+    pub(crate) set_elsewhere: HashSet<Box<str>>,
 }
 
 impl Sources {
@@ -138,6 +140,7 @@ impl Sources {
     #[must_use]
     pub fn master(mut self, master: &MasterCf) -> Self {
         for definition in master.services.iter().flat_map(|service| &service.overrides) {
+            self.set_elsewhere.insert(definition.name.clone());
             if let Ok(template) = Template::parse(&definition.value) {
                 template.names(&mut |name| {
                     self.mentioned.insert(name.into());

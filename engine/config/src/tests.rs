@@ -145,6 +145,7 @@ fn a_compatibility_level_has_up_to_three_numbers() {
     for bad in ["", "3.6.1.2", "new", "3.", "-1", "3.x"] {
         let problems = built(&format!("compatibility_level = {bad}\n")).unwrap_err();
         assert!(problems[0].contains("expected a release such as 3.6"), "{bad}: {problems:?}");
+        assert_eq!(problems.len(), 1, "{bad}: not said again of each default that depends on it");
     }
 }
 
@@ -179,6 +180,49 @@ fn a_second_definition_names_the_first() {
         warnings("myhostname = a\nmyhostname = b\n"),
         ["main.cf:2: myhostname: overrides the earlier definition at main.cf:1"]
     );
+    assert_eq!(warnings("myhostname = a\nmyhostname = a\n"), [""; 0], "the same twice");
+}
+
+#[test]
+fn a_name_that_nothing_defines_is_warned_of() {
+    assert_eq!(
+        warnings("mydestination = $myhostnam, ${my_own?x}, $stress\nforward_path = $home\n")
+            .iter()
+            .filter(|warning| warning.contains("nothing defines"))
+            .collect::<Vec<_>>(),
+        [
+            "main.cf:1: mydestination: nothing defines $my_own, so it is empty",
+            "main.cf:1: mydestination: nothing defines $myhostnam, so it is empty",
+        ]
+    );
+    let many: String = (0..200).map(|n| format!("$a{n} ")).collect();
+    let warnings = warnings(&format!("smtpd_banner = {many}\n"));
+    assert_eq!(warnings.iter().filter(|it| it.contains("nothing defines")).count(), 100);
+}
+
+#[test]
+fn domains_are_converted_by_functions() {
+    let banner = |value: &str| {
+        built(&format!("smtpd_banner = {value}\n")).map(|it| it.smtpd.smtpd_banner.to_string())
+    };
+    for (value, expanded) in [
+        ("${domain_to_ascii{Bücher.example}}", "xn--bcher-kva.example"),
+        ("${domain_to_ascii{Mx.$mydomain}}", "Mx.example.com"),
+        ("${domain_to_ascii{no domain}}", "no domain"),
+        ("${domain_to_utf8{xn--bcher-kva.example}}", "bücher.example"),
+        ("${domain_to_utf8{bücher.example}}", "bücher.example"),
+        ("${domain_to_utf8{${domain_to_ascii{ñ.example}}}}", "ñ.example"),
+    ] {
+        assert_eq!(banner(value).as_deref(), Ok(expanded), "{value}");
+    }
+    for (value, why) in [
+        ("${domain_to_ascii{bücher..example}}", "is no domain name that has an ASCII form"),
+        ("${domain_to_utf8{no domain}}", "is no domain name that has a Unicode form"),
+        ("${domain_to_x{a}}", "there is no function \"domain_to_x\""),
+    ] {
+        let problems = banner(value).unwrap_err();
+        assert!(problems[0].contains(why), "{value}: {problems:?}");
+    }
 }
 
 #[test]
