@@ -55,6 +55,7 @@ pub struct Setup {
     place: Option<TempDir>,
     run_as: RunAs,
     main_cf: Option<String>,
+    master_cf: Option<String>,
     arguments: Vec<String>,
     backend: String,
     descriptors_max: Option<u32>,
@@ -80,6 +81,7 @@ impl Setup {
             place: Some(place),
             run_as: RunAs::wanted(),
             main_cf: None,
+            master_cf: None,
             arguments: Vec::new(),
             backend: std::env::var("RINGPOST_BACKEND").unwrap_or_else(|_| "auto".into()),
             descriptors_max: None,
@@ -154,6 +156,12 @@ impl Setup {
         self
     }
 
+    /// A master.cf beside the main.cf. Continuation lines are indented by more than the others.
+    pub fn master_cf(mut self, text: &str) -> Self {
+        self.master_cf = Some(text.to_owned());
+        self
+    }
+
     /// Writes a file for the server to read, below its place.
     pub fn file(self, name: &str, text: &str) -> Self {
         let path = self.place().join(name);
@@ -221,6 +229,9 @@ impl Setup {
                 let etc = self.place().join("etc");
                 fs::create_dir_all(&etc).expect("a directory in the test's place");
                 fs::write(etc.join("main.cf"), text).expect("main.cf in the test's place");
+                if let Some(text) = &self.master_cf {
+                    fs::write(etc.join("master.cf"), text).expect("master.cf in the test's place");
+                }
                 vec!["--config".into(), path(&etc)]
             }
             None => vec!["--data".into(), path(&self.data)],

@@ -7,7 +7,7 @@ use std::thread;
 
 use agent::{Answer, Attempt, Contents, Deliver};
 use arc_swap::ArcSwap;
-use config::Snapshot;
+use config::{Configuration, Snapshot};
 use mailbox::InUse;
 use remote::Remote;
 use virtual_agent::{Rights, VirtualAgent};
@@ -48,7 +48,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 let settings = Settings::from_file(file.into())
                     .map_err(|error| format!("the settings cannot be read: {error}"))?;
                 let remote = Remote::new();
-                let (snapshot, catalog) = settings.open(&remote).map_err(|problems| {
+                let (all, catalog) = settings.open(&remote).map_err(|problems| {
                     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
                 })?;
                 let rights = if let Some(user) = start.become_user {
@@ -65,10 +65,10 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 };
                 // Behind the rights given up, which are a thread's own. The engine has the log, and is
                 // given whatever agentd is given.
-                let current = Arc::new(ArcSwap::new(snapshot));
+                let current = Arc::new(ArcSwap::new(all.base));
                 let take = {
                     let current = Arc::clone(&current);
-                    move |snapshot| current.store(snapshot)
+                    move |all: Arc<Configuration>, _| current.store(Arc::clone(&all.base))
                 };
                 loader = Some(
                     Loader::start(catalog, Arc::clone(channel), |_, _| {}, take)
@@ -107,12 +107,12 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                     loader.files(files, fds);
                 }
             }
-            Order::Reload => {
+            Order::Reload(endpoints) => {
                 let file = fds.into_iter().next().ok_or("the settings are missing")?;
                 let settings = Settings::from_file(file.into())
                     .map_err(|error| format!("the settings cannot be read: {error}"))?;
                 if let Some(loader) = &loader {
-                    loader.reload(settings);
+                    loader.reload(settings, endpoints);
                 }
             }
             Order::Listen(_) | Order::ReopenLog => {}

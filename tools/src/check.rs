@@ -20,11 +20,12 @@ pub(crate) fn run(options: &Check) -> ExitCode {
     };
     println!("configuration: {}", settings.name());
     let differs = match settings.open(&Remote::new()) {
-        Ok((snapshot, catalog)) => {
+        Ok((all, catalog)) => {
+            let snapshot = &all.base;
             let away: Vec<String> =
                 catalog.troubles().into_iter().map(|(_, why)| why.to_string()).collect();
             let mut tables_are_away = false;
-            for problem in snapshot.warnings() {
+            for problem in all.problems() {
                 // A server starts with a table that is away and defers what needs it; whoever asks whether
                 // all is well is told that it is not. The cause names the command that makes it.
                 let away = away.contains(&problem.cause);
@@ -32,8 +33,8 @@ pub(crate) fn run(options: &Check) -> ExitCode {
                 let word = if away { "error" } else { problem.severity.word() };
                 println!("{word}: {problem}");
             }
-            let unsupported = snapshot.warnings().iter().any(|p| p.severity == Severity::Differs);
-            mail_flow(&snapshot) || unsupported || tables_are_away
+            let unsupported = all.problems().iter().any(|p| p.severity == Severity::Differs);
+            mail_flow(snapshot) || unsupported || tables_are_away
         }
         Err(problems) => {
             for problem in &problems {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::Snapshot;
+use config::{Configuration, Snapshot};
 use intake::Anvil;
 use jiff::tz::TimeZone;
 use mail::Time;
@@ -26,7 +26,7 @@ use crate::listening::Endpoint;
 use crate::privilege;
 use crate::sandbox;
 use crate::settings::Settings;
-use crate::shard::{self, Renewal, Shard};
+use crate::shard::{self, Gates, Renewal, Shard};
 use crate::start::{Order, Report, Start};
 use crate::swap::{Loader, Say};
 
@@ -84,7 +84,9 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let Some(orders) = receive(channel)? else { return Ok(()) };
     let (start, settings) = orders.start.ok_or("master did not say how to start")?;
     let remote = Remote::new();
-    let (snapshot, catalog) = settings.open(&remote).map_err(|problems| lines(&problems))?;
+    let (all, catalog) = settings.open(&remote).map_err(|problems| lines(&problems))?;
+    let all = Arc::new(all);
+    let snapshot = Arc::clone(&all.base);
     let (log, show) = open_log(&start, &snapshot, orders.log)?;
     let sessions_max = limits::raise_open_files().saturating_sub(OTHER_FDS).max(1) / start.shards;
 
@@ -104,6 +106,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let (ready, becoming_ready) = std::sync::mpsc::channel();
     let anvil = Anvil::default();
     let mut doors = orders.doors;
+    let gates = Gates::default();
     let mut renewals = Vec::new();
     let mut links = Vec::new();
     let mut listings = Vec::new();
@@ -122,7 +125,8 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 // More shards than cores are for tests; they move as the kernel likes.
                 core: (start.shards <= cores.len()).then(|| cores[number]),
             },
-            settings: Arc::clone(&snapshot),
+            all: Arc::clone(&all),
+            gates: gates.clone(),
             boot_id: boot_id.clone(),
             time_zone: time_zone.clone(),
             slices,
@@ -150,14 +154,15 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let pen = log.mail.pen();
     let new_doors: Arc<Mutex<Vec<Door>>> = Arc::default();
     let doors = Arc::clone(&new_doors);
-    let renew = move |settings: Arc<Snapshot>| {
+    let renew = move |all: Arc<Configuration>, endpoints: Vec<Endpoint>| {
         let mut doors = std::mem::take(&mut *doors.lock().unwrap_or_else(PoisonError::into_inner));
         let (taken, all_taken) = std::sync::mpsc::channel::<()>();
         for shard in &renewals {
             let listeners = Door::one_of_each(&mut doors);
-            let (settings, taken) = (Arc::clone(&settings), taken.clone());
+            let (all, taken) = (Arc::clone(&all), taken.clone());
+            let endpoints = endpoints.clone();
             // A shard that has ended serves nobody.
-            let _ = shard.send(Renewal { settings, listeners, _taken: taken });
+            let _ = shard.send(Renewal { all, endpoints, listeners, _taken: taken });
         }
         drop(taken);
         // Nobody sends: it ends when the last shard has dropped its end.
@@ -196,7 +201,7 @@ fn watch_shards(
                 let mut doors = doors.lock().unwrap_or_else(PoisonError::into_inner);
                 Door::add(&mut doors, endpoint, fds);
             }
-            Ok(Some((Order::Reload, fds))) => reload(loader, channel, fds),
+            Ok(Some((Order::Reload(endpoints), fds))) => reload(loader, channel, endpoints, fds),
             Ok(Some((Order::Stop, _))) => break,
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => master = false,
@@ -214,10 +219,10 @@ fn watch_shards(
     log.mail.flush();
 }
 
-fn reload(loader: &Loader, channel: &Channel, fds: Vec<OwnedFd>) {
+fn reload(loader: &Loader, channel: &Channel, endpoints: Vec<Endpoint>, fds: Vec<OwnedFd>) {
     let file = fds.into_iter().next().ok_or_else(|| io::Error::other("they are missing"));
     match file.and_then(|file| Settings::from_file(file.into())) {
-        Ok(settings) => loader.reload(settings),
+        Ok(settings) => loader.reload(settings, endpoints),
         Err(error) => {
             let why = format!("the settings cannot be read: {error}");
             // If master is gone, that is the next thing to be noticed.
@@ -252,7 +257,7 @@ fn receive(channel: &Channel) -> Result<Option<Orders>, String> {
             | Order::TableFile(..)
             | Order::Tables(..)
             | Order::Files(_)
-            | Order::Reload => {}
+            | Order::Reload(_) => {}
         }
     }
 }

@@ -1,26 +1,78 @@
 //! What the services of a configuration listen on.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 
-use config::Snapshot;
+use config::master::{self, Command, Kind, Protocols};
+use config::{Configuration, ServiceConfig};
 use serde::{Deserialize, Serialize};
+
+use crate::settings::Settings;
 
 /// An address that a service is to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Endpoint {
-    /// What master.cf calls the service.
+    /// Name and type of the service in master.cf: `smtp/inet`.
     pub(crate) service: String,
     /// As it was asked for: the port may be 0.
     pub(crate) address: SocketAddr,
 }
 
 impl Endpoint {
-    /// All of a configuration.
-    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Self> {
-        let smtp = |&address| Self { service: "smtp".to_owned(), address };
-        snapshot.site.smtp_listen.iter().map(smtp).collect()
+    /// All of a configuration. The error names the service and what it cannot have.
+    pub(crate) fn all(settings: &Settings, all: &Configuration) -> Result<Vec<Self>, String> {
+        let mut endpoints = Vec::new();
+        for ServiceConfig { service, snapshot } in all.servers() {
+            let Kind::Inet(endpoint) = &service.kind else { continue };
+            if serving(all, &service.name_space()).is_none() {
+                continue;
+            }
+            let cannot =
+                |why: String| format!("{}: {}: {why}", service.position, service.name_space());
+            let addresses = match settings.listen(&service.name) {
+                Some(addresses) => addresses.to_vec(),
+                None => {
+                    let site = &snapshot.site;
+                    let protocols = Protocols::of(site.inet_protocols.iter().map(|it| &**it))
+                        .map_err(|word| {
+                            cannot(format!(
+                                "inet_protocols: found \"{word}\", expected all, ipv4 or ipv6"
+                            ))
+                        })?;
+                    let words = site.inet_interfaces.iter().map(|it| &**it);
+                    master::interfaces(words, protocols, &mut resolve)
+                        .and_then(|own| endpoint.addresses(&own, protocols, &mut resolve))
+                        .map_err(|why| cannot(why.to_string()))?
+                }
+            };
+            for address in addresses {
+                let endpoint = Self { service: service.name_space(), address };
+                // localhost may be the same address twice.
+                if !endpoints.contains(&endpoint) {
+                    endpoints.push(endpoint);
+                }
+            }
+        }
+        Ok(endpoints)
     }
+}
+
+/// The SMTP server behind a service that listens. Behind postscreen it is the one that postscreen would pass
+/// clients on to; until there is a postscreen, they get there directly.
+pub(crate) fn serving<'a>(all: &'a Configuration, name_space: &str) -> Option<&'a ServiceConfig> {
+    let found = all.servers().find(|it| it.service.name_space() == name_space)?;
+    match found.service.command {
+        Command::Smtpd => Some(found),
+        Command::Postscreen => all
+            .servers()
+            .find(|it| it.service.kind == Kind::Pass && it.service.command == Command::Smtpd),
+        _ => None,
+    }
+}
+
+fn resolve(name: &str) -> Result<Vec<IpAddr>, String> {
+    let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
+    Ok(found.map(|address| address.ip()).collect())
 }
 
 /// Sockets that listen on an endpoint, one for each shard.

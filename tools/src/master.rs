@@ -376,7 +376,8 @@ async fn pass_on(child: &Post, renewal: &Renewal) -> io::Result<()> {
             child.tell_in_time(&Order::Listen(endpoint.clone()), &fds).await?;
         }
     }
-    child.tell_in_time(&Order::Reload, &[renewal.file.as_fd()]).await
+    let endpoints = renewal.running.endpoints.clone();
+    child.tell_in_time(&Order::Reload(endpoints), &[renewal.file.as_fd()]).await
 }
 
 fn send_change(child: &Post, change: &Change, purpose: Purpose) -> io::Result<()> {

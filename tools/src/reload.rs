@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use config::Snapshot;
+use config::{Configuration, Snapshot};
 use remote::Remote;
 use table::Source;
 
@@ -44,7 +44,7 @@ pub(crate) struct Running {
     /// As it was read.
     pub(crate) settings: Settings,
     /// And understood.
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) all: Arc<Configuration>,
     /// What is listened on.
     pub(crate) endpoints: Vec<Endpoint>,
     /// How many shards there are.
@@ -55,13 +55,14 @@ pub(crate) struct Running {
 pub(crate) fn prepare(running: &Running) -> Result<Renewal, Vec<String>> {
     let one = |text: String| vec![text];
     let settings = running.settings.renewed().map_err(one)?;
-    let (snapshot, catalog) = settings
+    let (all, catalog) = settings
         .open(&Remote::new())
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let mut warnings: Vec<String> = snapshot.warnings().iter().map(ToString::to_string).collect();
-    warnings.extend(fixed(&running.snapshot, &snapshot));
+    let worth_a_line = all.problems().iter().filter(|it| it.severity != config::Severity::Note);
+    let mut warnings: Vec<String> = worth_a_line.map(ToString::to_string).collect();
+    warnings.extend(fixed(&running.all.base, &all.base));
 
-    let endpoints = Endpoint::all(&snapshot);
+    let endpoints = Endpoint::all(&settings, &all).map_err(one)?;
     let mut opened = Vec::new();
     for endpoint in endpoints.iter().filter(|it| !running.endpoints.contains(it)) {
         let socket = Listening::bind(endpoint.clone(), running.shards)
@@ -75,7 +76,7 @@ pub(crate) fn prepare(running: &Running) -> Result<Renewal, Vec<String>> {
     let files = files.collect();
     let file = settings.to_file().map_err(|error| one(format!("settings: {error}")))?;
     let shards = running.shards;
-    let running = Running { settings, snapshot, endpoints, shards };
+    let running = Running { settings, all: Arc::new(all), endpoints, shards };
     Ok(Renewal { running, file, files, opened, warnings })
 }
 

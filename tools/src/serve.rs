@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use config::{Problem, Severity, Snapshot};
 use jiff::tz::TimeZone;
@@ -106,14 +107,15 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
     }
     let root = privilege::is_root();
     let user = if root { Some(engine_user(&mut settings)?) } else { None };
-    let (snapshot, catalog) =
+    let (all, catalog) =
         settings.open(&Remote::new()).map_err(|problems| misconfigured(&problems))?;
-    for problem in snapshot.warnings() {
+    for problem in all.problems() {
         // `check` has the notes, which nobody needs to read at each start.
         if problem.severity != Severity::Note {
             eprintln!("ringpost: {}: {problem}", problem.severity.word());
         }
     }
+    let snapshot = Arc::clone(&all.base);
     make_directories(&settings, &snapshot, user)?;
 
     let asked = match options.backend {
@@ -127,7 +129,7 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
         shards => shards,
     };
 
-    let endpoints = Endpoint::all(&snapshot);
+    let endpoints = Endpoint::all(&settings, &all).map_err(config)?;
     let mut listening = Vec::new();
     for endpoint in &endpoints {
         let bound = Listening::bind(endpoint.clone(), shards).map_err(|error| {
@@ -157,13 +159,13 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
         _ => None,
     };
     let sources = catalog.sources();
-    let running = Running { settings, snapshot, endpoints, shards };
+    let running = Running { settings, all: Arc::new(all), endpoints, shards };
     let plan = Plan { start, running, settings: file, listening, processes: root, log, sources };
     plan.open_log().map_err(|error| config(error.to_string()))?;
     Ok((plan, banner, master_log))
 }
 
-fn snapshot(settings: &Settings) -> Result<std::sync::Arc<Snapshot>, Trouble> {
+fn snapshot(settings: &Settings) -> Result<Arc<Snapshot>, Trouble> {
     settings.snapshot().map_err(|problems| misconfigured(&problems))
 }
 

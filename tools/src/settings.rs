@@ -5,17 +5,19 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::{Machine, Problem, Snapshot, Sources};
+use config::master::{self, MasterCf, Ports};
+use config::{Configuration, Machine, Problem, Snapshot, Sources};
 use remote::Remote;
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 use table::{Catalog, Tables};
 
-use crate::cli::Configuration;
+use crate::cli;
 use crate::swap::Settled;
 
 /// What the snapshot is built from.
@@ -25,28 +27,47 @@ pub(crate) struct Settings {
     networks: Vec<String>,
     kind: Kind,
     overrides: Vec<String>,
+    /// Where the service `smtp` listens, instead of where master.cf says.
+    listen: Vec<SocketAddr>,
+    /// `/etc/services`, for the names of ports.
+    ports: String,
 }
+
+/// The SMTP server of a mail system without a configuration.
+const TRIAL_ADDRESS: &str = "127.0.0.1:2525";
+/// The service that `--listen` is about.
+const LISTENING_SERVICE: &str = "smtp";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Kind {
     /// No configuration directory: everything below `data`.
     Trial { data: PathBuf, domains: Vec<String> },
     /// A configuration directory.
-    Directory { main_cf: PathBuf, text: Vec<u8> },
+    Directory {
+        main_cf: PathBuf,
+        text: Vec<u8>,
+        /// `None` where there is none: then the stock services run.
+        master_cf: Option<(PathBuf, Vec<u8>)>,
+    },
 }
 
 impl Kind {
     fn directory(main_cf: PathBuf) -> Result<Self, String> {
-        match std::fs::read(&main_cf) {
-            Ok(text) => Ok(Self::Directory { main_cf, text }),
-            Err(error) => Err(format!("cannot read {}: {error}", main_cf.display())),
-        }
+        let cannot = |path: &Path, error| format!("cannot read {}: {error}", path.display());
+        let text = std::fs::read(&main_cf).map_err(|error| cannot(&main_cf, error))?;
+        let path = main_cf.with_file_name("master.cf");
+        let master_cf = match std::fs::read(&path) {
+            Ok(text) => Some((path, text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(cannot(&path, error)),
+        };
+        Ok(Self::Directory { main_cf, text, master_cf })
     }
 }
 
 impl Settings {
     /// Reads what the command line names.
-    pub(crate) fn read(configuration: &Configuration) -> Result<Self, String> {
+    pub(crate) fn read(configuration: &cli::Configuration) -> Result<Self, String> {
         let kind = match &configuration.config {
             Some(directory) => Kind::directory(directory.join("main.cf"))?,
             None => {
@@ -55,13 +76,13 @@ impl Settings {
                 Kind::Trial { data, domains: configuration.domain.clone() }
             }
         };
-        let mut overrides = configuration.set.clone();
-        if !configuration.listen.is_empty() {
-            let listen: Vec<String> =
-                configuration.listen.iter().map(ToString::to_string).collect();
-            overrides.push(format!("smtp_listen={}", listen.join(" ")));
+        let mut listen = configuration.listen.clone();
+        if listen.is_empty() && matches!(kind, Kind::Trial { .. }) {
+            listen.extend(TRIAL_ADDRESS.parse::<SocketAddr>());
         }
-        Ok(Self { host_name: host_name(), networks: Vec::new(), kind, overrides })
+        let overrides = configuration.set.clone();
+        let (networks, ports) = (Vec::new(), ports());
+        Ok(Self { host_name: host_name(), networks, kind, overrides, listen, ports })
     }
 
     /// The same configuration as its files say it now.
@@ -71,7 +92,8 @@ impl Settings {
             trial @ Kind::Trial { .. } => trial.clone(),
         };
         let overrides = self.overrides.clone();
-        Ok(Self { host_name: host_name(), networks: self.networks.clone(), kind, overrides })
+        let (networks, listen) = (self.networks.clone(), self.listen.clone());
+        Ok(Self { host_name: host_name(), networks, kind, overrides, listen, ports: ports() })
     }
 
     /// Sets what the command line does not.
@@ -105,22 +127,37 @@ impl Settings {
         }
     }
 
-    /// Builds the snapshot, or says everything that is wrong.
+    /// Builds what holds for all services, or says everything that is wrong.
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Vec<Problem>> {
-        self.open(&Remote::new()).map(|(snapshot, _)| snapshot)
+        self.open(&Remote::new()).map(|(all, _)| all.base)
     }
 
-    /// The snapshot, and what was opened for it from files that may change. Tables of other servers
+    /// The configuration, and what was opened for it from files that may change. Tables of other servers
     /// are asked by `remote`.
-    pub(crate) fn open(&self, remote: &Remote) -> Result<(Arc<Snapshot>, Catalog), Vec<Problem>> {
+    pub(crate) fn open(&self, remote: &Remote) -> Result<(Configuration, Catalog), Vec<Problem>> {
         let tables = Tables::new(&Settled).with_types(remote.types());
         Ok((self.build(&tables)?, Catalog::new(tables)))
     }
 
-    /// The snapshot, with these tables.
-    pub(crate) fn build(&self, tables: &Tables<'_>) -> Result<Arc<Snapshot>, Vec<Problem>> {
+    /// The configuration, with these tables.
+    pub(crate) fn build(&self, tables: &Tables<'_>) -> Result<Configuration, Vec<Problem>> {
         let (sources, machine) = self.sources();
-        Snapshot::build(&sources, &machine, tables)
+        Configuration::build(&sources, &self.master_cf(), &machine, tables)
+    }
+
+    fn master_cf(&self) -> MasterCf {
+        let ports = Ports::with_services(&self.ports);
+        match &self.kind {
+            Kind::Directory { master_cf: Some((path, text)), .. } => {
+                master::parse(&path.display().to_string(), text, &ports)
+            }
+            Kind::Directory { master_cf: None, .. } | Kind::Trial { .. } => master::stock(&ports),
+        }
+    }
+
+    /// Where a service listens that the command line has an opinion on.
+    pub(crate) fn listen(&self, service: &str) -> Option<&[SocketAddr]> {
+        (service == LISTENING_SERVICE && !self.listen.is_empty()).then_some(&self.listen[..])
     }
 
     /// The values alone, for commands that need some of them and no table opened. A line that cannot be
@@ -137,7 +174,7 @@ impl Settings {
     fn sources(&self) -> (Sources, Machine) {
         let sources = match &self.kind {
             Kind::Trial { data, domains } => Sources::new().serve(data, domains),
-            Kind::Directory { main_cf, text } => {
+            Kind::Directory { main_cf, text, .. } => {
                 let directory = main_cf.parent().unwrap_or(Path::new("."));
                 Sources::new().directory(directory).main_cf(&main_cf.display().to_string(), text)
             }
@@ -162,6 +199,11 @@ impl Settings {
         file.read_exact_at(&mut text, 0)?;
         Ok(serde_json::from_slice(&text)?)
     }
+}
+
+/// The names of ports; where there is no list of them, numbers are left.
+fn ports() -> String {
+    std::fs::read_to_string("/etc/services").unwrap_or_default()
 }
 
 /// What the machine calls itself; a name without a dot gets the domain that Postfix would give it.

@@ -1,14 +1,15 @@
 //! One shard: what runs on one core, put together.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use config::Snapshot;
-use intake::{Anvil, Entrance, Limits, Service};
+use config::{Configuration, ServiceConfig, Snapshot};
+use intake::{Anvil, Entrance, Gate, Limits, Service};
 use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Record};
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::{Arrivals, Dispatch, LogLine, Slices};
 use crate::freshness::{self, Asked};
-use crate::listening::Endpoint;
+use crate::listening::{self, Endpoint};
 
 /// Memory that a shard shares with its agent, in bytes. Only what is used exists.
 const ARENA_BYTES: usize = 64 << 20;
@@ -35,13 +36,15 @@ pub(crate) struct Shard {
     /// How it moves bytes.
     pub(crate) ring: ring::Options,
     /// The configuration.
-    pub(crate) settings: Arc<Snapshot>,
+    pub(crate) all: Arc<Configuration>,
     /// Of the running kernel, see [`queue::boot_id`].
     pub(crate) boot_id: String,
     /// The host's.
     pub(crate) time_zone: TimeZone,
     /// Its slices and their directories; new mail goes to the first.
     pub(crate) slices: Vec<(u8, PathBuf)>,
+    /// Who counts the sessions of each service.
+    pub(crate) gates: Gates,
     /// Its listening sockets.
     pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
     /// Further configurations.
@@ -67,7 +70,9 @@ pub(crate) struct Shard {
 /// A new configuration.
 pub(crate) struct Renewal {
     /// From now on.
-    pub(crate) settings: Arc<Snapshot>,
+    pub(crate) all: Arc<Configuration>,
+    /// All that it listens on.
+    pub(crate) endpoints: Vec<Endpoint>,
     /// Sockets of what was not listened on before.
     pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
     /// Dropped once it is followed.
@@ -104,7 +109,8 @@ impl Drop for Vital {
 
 async fn serve(shard: Shard) -> Result<(), String> {
     let _vital = Vital("shard");
-    let Shard { number, settings, links, listings, anvil, sessions_max, .. } = shard;
+    let Shard { number, all, links, listings, anvil, sessions_max, .. } = shard;
+    let settings = Arc::clone(&all.base);
     let (mut stop, ready) = (shard.stop, shard.ready);
     let pens = Pens { log: shard.log, show: shard.show };
     let log = pens.line(None);
@@ -155,8 +161,8 @@ async fn serve(shard: Shard) -> Result<(), String> {
     ring::spawn(Rc::clone(&sessions).keep_time());
     ring::spawn(give_memory_back(arena.clone()));
     ring::spawn(freshness::answer(handles.clone(), listings));
-    let mut front = Front { shard: intake, pens, entrances: Vec::new() };
-    front.follow(&settings, shard.listeners).map_err(|e| format!("listener: {e}"))?;
+    let mut front = Front { shard: intake, pens, gates: shard.gates, entrances: Vec::new() };
+    front.open(&all, shard.listeners).map_err(|e| format!("listener: {e}"))?;
     ring::spawn(front.renew(shard.renewals, log.clone()));
     let _ = ready.send(Ok(()));
 
@@ -183,45 +189,70 @@ async fn serve(shard: Shard) -> Result<(), String> {
     Ok(())
 }
 
+/// The gates of all services, which the shards share; what has a limit keeps its count when the
+/// configuration changes.
+#[derive(Clone, Default)]
+pub(crate) struct Gates(Arc<Mutex<HashMap<String, Arc<Gate>>>>);
+
+impl Gates {
+    fn of(&self, service: &str, most: Option<usize>) -> Arc<Gate> {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = gates.entry(service.to_owned()).or_insert_with(|| Arc::new(Gate::new(most)));
+        gate.set_most(most);
+        Arc::clone(gate)
+    }
+}
+
 /// Where clients come in.
 struct Front {
     shard: Rc<intake::Shard>,
     pens: Pens,
+    gates: Gates,
     entrances: Vec<(Endpoint, Rc<Entrance>)>,
 }
 
 impl Front {
-    /// Opens and closes entrances as the configuration says, and has it followed by all who come from
-    /// now on.
-    fn follow(
-        &mut self,
-        settings: &Arc<Snapshot>,
-        listeners: Vec<(Endpoint, TcpListener)>,
-    ) -> std::io::Result<()> {
-        let wanted = Endpoint::all(settings);
-        for (_, entrance) in self.entrances.extract_if(.., |(it, _)| !wanted.contains(it)) {
+    /// Has a configuration followed by all who come from now on, and nobody come in where it does not
+    /// listen.
+    fn follow(&mut self, all: &Configuration, endpoints: &[Endpoint]) {
+        let is_closed = |(it, _): &mut (Endpoint, _)| !endpoints.contains(it);
+        for (_, entrance) in self.entrances.extract_if(.., is_closed) {
             entrance.close();
         }
         for (endpoint, entrance) in &self.entrances {
-            entrance.lead_to(self.service(endpoint, settings));
+            if let Some(service) = self.service(all, endpoint) {
+                entrance.lead_to(service);
+            }
         }
+    }
+
+    fn open(
+        &mut self,
+        all: &Configuration,
+        listeners: Vec<(Endpoint, TcpListener)>,
+    ) -> std::io::Result<()> {
         for (endpoint, listener) in listeners {
+            let Some(service) = self.service(all, &endpoint) else { continue };
             let listener = ring::Listener::from_std(listener)?;
-            let entrance = Entrance::new(self.service(&endpoint, settings));
+            let entrance = Entrance::new(service);
             ring::spawn(Rc::clone(&entrance).listen(listener));
             self.entrances.push((endpoint, entrance));
         }
         Ok(())
     }
 
-    fn service(&self, endpoint: &Endpoint, settings: &Arc<Snapshot>) -> Service {
-        let log = self.pens.line(Some(settings.log.syslog_name.clone()));
-        Service::new(Rc::clone(&self.shard), &endpoint.service, Arc::clone(settings), log)
+    fn service(&self, all: &Configuration, endpoint: &Endpoint) -> Option<Service> {
+        let ServiceConfig { service, snapshot } = listening::serving(all, &endpoint.service)?;
+        let log = self.pens.line(Some(snapshot.log.syslog_name.clone()));
+        let gate = self.gates.of(&endpoint.service, service.process_limit.or_default(0));
+        let (shard, settings) = (Rc::clone(&self.shard), Arc::clone(snapshot));
+        Some(Service::new(shard, &service.name, settings, gate, log))
     }
 
     async fn renew(mut self, mut renewals: mpsc::UnboundedReceiver<Renewal>, log: LogLine) {
-        while let Some(Renewal { settings, listeners, _taken }) = renewals.recv().await {
-            if let Err(error) = self.follow(&settings, listeners) {
+        while let Some(renewal) = renewals.recv().await {
+            self.follow(&renewal.all, &renewal.endpoints);
+            if let Err(error) = self.open(&renewal.all, renewal.listeners) {
                 let text = format!("listener: {error}");
                 log("smtpd", 0, Event::Warning { text: &text });
             }

@@ -31,8 +31,8 @@ pub(crate) enum Order {
     /// Files that a new configuration is read from, before [`Order::Reload`]; carries the descriptors of
     /// those that there are, in their order.
     Files(Vec<(PathBuf, Result<Stamp, Missing>)>),
-    /// A new configuration; carries the settings as a descriptor.
-    Reload,
+    /// A new configuration, which listens on these endpoints; carries the settings as a descriptor.
+    Reload(Vec<Endpoint>),
     /// Finish what is under way, close, end.
     Stop,
 }

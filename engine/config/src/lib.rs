@@ -47,6 +47,6 @@ pub use typed::address::{
     RewriteClients, SenderKinds, Transport,
 };
 pub use typed::{
-    BareNewline, EndOfHeader, FromFormat, FromText, Level, List, Listen, Locks, LogAddresses,
-    MailboxSync, NetworksStyle, ReceiveOverrides, ReplyCode, Stress, Typed,
+    BareNewline, EndOfHeader, FromFormat, FromText, Level, List, Locks, LogAddresses, MailboxSync,
+    NetworksStyle, ReceiveOverrides, ReplyCode, Stress, Typed,
 };

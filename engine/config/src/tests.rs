@@ -43,7 +43,6 @@ fn an_empty_configuration_has_every_default() {
     assert_eq!(block_on(snapshot.site.mydestination.has("localhost.example.com")), Matched::Yes);
     let loopback = IpAddr::from([127, 0, 0, 1]);
     assert_eq!(block_on(snapshot.site.mynetworks.has_address(loopback)), Matched::Yes);
-    assert_eq!(snapshot.site.smtp_listen[0].to_string(), "127.0.0.1:2525");
     assert_eq!(
         snapshot.mailbox.virtual_mailbox_lock,
         Locks { fcntl: true, flock: false, dotlock: true }
@@ -104,7 +103,7 @@ fn every_mistake_is_reported_at_once_with_file_line_value_and_what_is_allowed() 
          unknown_virtual_mailbox_reject_code = 250\n\
          myorigin = $mydomain\nmydomain = $myorigin\n\
          message_size_limit = 10M\n\
-         smtp_listen = localhost\n\
+         hopcount_limit = 0\n\
          virtual_mailbox_lock = fcntl lockf\n\
          smtpd_banner = $myhostname ${\n\
          what is this\n",
@@ -117,7 +116,7 @@ fn every_mistake_is_reported_at_once_with_file_line_value_and_what_is_allowed() 
         "main.cf:5: unknown_virtual_mailbox_reject_code: found \"250\", expected a reply code, 400 to 599",
         "main.cf:6: myorigin: found \"$mydomain\", needs itself: myorigin -> mydomain -> myorigin",
         "main.cf:8: message_size_limit: found \"10M\", expected a whole number, 0 or more",
-        "main.cf:9: smtp_listen: found \"localhost\", expected address:port, [address]:port or port, one or more",
+        "main.cf:9: hopcount_limit: found \"0\", expected a whole number, 1 to 1000000",
         "main.cf:10: virtual_mailbox_lock: found \"fcntl lockf\", expected fcntl, flock and dotlock, or some of them",
         "main.cf:11: smtpd_banner: found \"$myhostname ${\", no closing bracket for \"${\"",
         "main.cf:12: this line has no \"=\" after \"what\"; expected \"name = value\"",

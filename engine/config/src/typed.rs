@@ -2,7 +2,6 @@
 
 pub(crate) mod address;
 
-use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -213,32 +212,6 @@ impl Typed for MatchList {
             list.notes().iter().for_each(|note| reader.warn(row, note.to_string()));
         }
         Some(list)
-    }
-}
-
-/// Addresses and ports to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen(Box<[SocketAddr]>);
-
-impl Deref for Listen {
-    type Target = [SocketAddr];
-
-    fn deref(&self) -> &[SocketAddr] {
-        &self.0
-    }
-}
-
-impl FromText for Listen {
-    const KIND: &'static str = "list of address:port";
-
-    /// `127.0.0.1:2525`, `[::1]:2525`, or a port for all IPv4 and IPv6 addresses.
-    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
-        let all = |port| SocketAddr::new(IpAddr::from([0u16; 8]), port);
-        let one = |item: &str| item.parse().ok().or_else(|| item.parse().ok().map(all));
-        let list: Option<Box<[SocketAddr]>> = cf::items(text).map(one).collect();
-        list.filter(|list| !list.is_empty())
-            .map(Self)
-            .ok_or_else(|| "address:port, [address]:port or port, one or more".to_owned())
     }
 }
 

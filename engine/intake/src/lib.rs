@@ -29,6 +29,6 @@ mod wording;
 
 pub use anvil::Anvil;
 pub use journal::Log;
-pub use service::{Entrance, Service};
+pub use service::{Entrance, Gate, Service};
 pub use sessions::Sessions;
 pub use shard::{Accepted, Limits, Shard};

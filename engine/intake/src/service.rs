@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use config::Snapshot;
@@ -33,6 +34,7 @@ pub struct Service {
     /// `receive_override_options`
     pub(crate) receive: cleanup::Receive,
     pub(crate) log: Log,
+    gate: Arc<Gate>,
     /// What master.cf calls it: `smtp`, `submission`, `192.0.2.1:2525`.
     pub(crate) name: Box<str>,
     counting: Counting,
@@ -40,8 +42,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service that master.cf calls `name`, with its settings, and where its lines go.
-    pub fn new(shard: Rc<Shard>, name: &str, settings: Arc<Snapshot>, log: Log) -> Self {
+    /// The service that master.cf calls `name`, with its settings, who may come in at a time, and where its
+    /// lines go.
+    pub fn new(
+        shard: Rc<Shard>,
+        name: &str,
+        settings: Arc<Snapshot>,
+        gate: Arc<Gate>,
+        log: Log,
+    ) -> Self {
         Self {
             shard,
             policies: Policies::new(&settings),
@@ -51,6 +60,7 @@ impl Service {
             wording: Wording::new(&settings.smtpd),
             settings,
             log,
+            gate,
             name: name.into(),
         }
     }
@@ -59,7 +69,8 @@ impl Service {
         let number = self.shard.next_number();
         let (anvil, now) = (&self.shard.anvil, Instant::now());
         let counted = anvil.connected(&self.name, peer.ip(), self.counting, now);
-        if let Some(reply) = self.turn_away() {
+        let admitted = self.gate.enter();
+        if let Some(reply) = self.turn_away(admitted.is_some()) {
             ring::spawn(async move {
                 // Said once, to whoever listens.
                 let _ = stream.send(&mut reply.into_bytes()).await;
@@ -69,6 +80,7 @@ impl Service {
         let service = Rc::clone(self);
         ring::spawn(async move {
             session::run(service, stream, peer, number, counted).await;
+            drop(admitted);
         });
     }
 
@@ -80,13 +92,22 @@ impl Service {
     }
 
     /// The reply for a client that there is no room for, whoever it is.
-    fn turn_away(&self) -> Option<String> {
+    fn turn_away(&self, admitted: bool) -> Option<String> {
         let hostname = &self.settings.site.myhostname;
         if self.shard.sessions().stopping() {
             return Some(format!("421 4.3.2 {hostname} Service shutting down\r\n"));
         }
         if let Some(max) = self.shard.is_full() {
             let text = format!("all {max} sessions of a shard are in use");
+            (self.log)("smtpd", 0, Event::Warning { text: &text });
+            return Some(format!("421 4.3.2 {hostname} All server ports are busy\r\n"));
+        }
+        if !admitted {
+            let text = format!(
+                "service {} has as many sessions as master.cf allows: {}",
+                self.name,
+                self.gate.most.load(Ordering::Relaxed)
+            );
             (self.log)("smtpd", 0, Event::Warning { text: &text });
             return Some(format!("421 4.3.2 {hostname} All server ports are busy\r\n"));
         }
@@ -101,6 +122,42 @@ impl Service {
             per_request: smtpd.smtpd_per_request_deadline.under(stress),
             bytes_per_sec: smtpd.smtpd_min_data_rate,
         }
+    }
+}
+
+/// Counts the sessions of a service over all shards: `maxproc` of master.cf.
+#[derive(Debug)]
+pub struct Gate {
+    most: AtomicUsize,
+    inside: AtomicUsize,
+}
+
+impl Gate {
+    /// Lets in as many at a time; `None` is no limit.
+    pub fn new(most: Option<usize>) -> Self {
+        Self { most: AtomicUsize::new(most.unwrap_or(usize::MAX)), inside: AtomicUsize::new(0) }
+    }
+
+    /// Another limit for whoever comes from now on.
+    pub fn set_most(&self, most: Option<usize>) {
+        self.most.store(most.unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// `None` where it is full.
+    fn enter(self: &Arc<Self>) -> Option<Admitted> {
+        // Counted first, so that two who come at once do not both find the last place.
+        let admitted = Admitted(Arc::clone(self));
+        let before = self.inside.fetch_add(1, Ordering::Relaxed);
+        (before < self.most.load(Ordering::Relaxed)).then_some(admitted)
+    }
+}
+
+/// A place behind a gate; free again when this is dropped.
+struct Admitted(Arc<Gate>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -145,5 +202,26 @@ impl Entrance {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_lets_in_as_many_as_it_may_and_others_when_some_have_left() {
+        let gate = Arc::new(Gate::new(Some(2)));
+        let first = gate.enter().unwrap();
+        let second = gate.enter().unwrap();
+        assert!(gate.enter().is_none());
+        assert!(gate.enter().is_none(), "whoever was turned away has left");
+        drop(first);
+        let third = gate.enter().unwrap();
+        gate.set_most(None);
+        let more: Vec<Admitted> = (0..100).filter_map(|_| gate.enter()).collect();
+        assert_eq!(more.len(), 100);
+        drop((second, third, more));
+        assert_eq!(gate.inside.load(Ordering::Relaxed), 0);
     }
 }

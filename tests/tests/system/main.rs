@@ -17,6 +17,7 @@ mod policy;
 mod postfix;
 mod postmap;
 mod reload;
+mod services;
 mod sessions;
 mod slow;
 mod smuggling;

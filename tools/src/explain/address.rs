@@ -57,12 +57,12 @@ fn explain(
     settings: &Settings,
     machine: &[IpAddr],
 ) -> Result<(String, Ending), String> {
-    let (snapshot, catalog) = settings.open(&Remote::new()).map_err(|problems| {
+    let (all, catalog) = settings.open(&Remote::new()).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.join("\n")
     })?;
-    let own = rewrite::own_addresses(&snapshot, machine);
-    let rewriter = Rewriter::new(snapshot, own);
+    let own = rewrite::own_addresses(&all.base, machine);
+    let rewriter = Rewriter::new(all.base, own);
     let mut page = Page::default();
     for (_, trouble) in catalog.troubles() {
         page.line(0, &format!("note: {trouble}"));

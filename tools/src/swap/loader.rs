@@ -13,12 +13,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::Snapshot;
+use config::Configuration;
 use table::{Catalog, Manner, Replaced, Source, Taken};
 
 use super::given::Given;
 use super::stamp::{Missing, Opened, Stamp};
 use crate::control::Channel;
+use crate::listening::Endpoint;
 use crate::settings::Settings;
 use crate::start::{Loaded, Purpose, Report};
 
@@ -42,7 +43,7 @@ pub(crate) struct Loader(Sender<Work>);
 enum Work {
     File(PathBuf, Opened),
     Change(PathBuf, Purpose),
-    Reload(Box<Settings>),
+    Reload(Box<(Settings, Vec<Endpoint>)>),
 }
 
 impl Loader {
@@ -52,7 +53,7 @@ impl Loader {
         catalog: Catalog,
         master: Arc<Channel>,
         say: impl Fn(Say, &str) + Send + 'static,
-        take: impl Fn(Arc<Snapshot>) + Send + 'static,
+        take: impl Fn(Arc<Configuration>, Vec<Endpoint>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (work, inbox) = channel();
         let loading = Loading::new(catalog);
@@ -86,9 +87,10 @@ impl Loader {
         }
     }
 
-    /// The files given since the last time are what these settings are read from.
-    pub(crate) fn reload(&self, settings: Settings) {
-        let _ = self.0.send(Work::Reload(Box::new(settings)));
+    /// The files given since the last time are what these settings are read from. They listen on these
+    /// endpoints and no others.
+    pub(crate) fn reload(&self, settings: Settings, endpoints: Vec<Endpoint>) {
+        let _ = self.0.send(Work::Reload(Box::new((settings, endpoints))));
     }
 }
 
@@ -97,7 +99,7 @@ fn run(
     inbox: &Receiver<Work>,
     master: &Channel,
     say: impl Fn(Say, &str),
-    take: impl Fn(Arc<Snapshot>),
+    take: impl Fn(Arc<Configuration>, Vec<Endpoint>),
 ) {
     let mut given = Given::default();
     for work in inbox {
@@ -106,8 +108,11 @@ fn run(
                 given.add(path, file);
                 continue;
             }
-            Work::Reload(settings) => {
-                let reloaded = loading.reload(&settings, &std::mem::take(&mut given)).map(&take);
+            Work::Reload(new) => {
+                let (settings, endpoints) = *new;
+                let reloaded = loading
+                    .reload(&settings, &std::mem::take(&mut given))
+                    .map(|all| take(all, endpoints));
                 let _ = master.send(&Report::Reloaded(reloaded), &[]);
                 continue;
             }
@@ -159,9 +164,9 @@ impl Loading {
 
     /// Builds another configuration. Tables that are open stay what they are; what is new is read from
     /// the files that master has given.
-    fn reload(&mut self, settings: &Settings, given: &Given) -> Result<Arc<Snapshot>, String> {
+    fn reload(&mut self, settings: &Settings, given: &Given) -> Result<Arc<Configuration>, String> {
         let tables = self.catalog.tables(given);
-        let snapshot = settings.build(&tables).map_err(|problems| {
+        let all = settings.build(&tables).map_err(|problems| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         })?;
         if given.is_unsettled() {
@@ -171,7 +176,7 @@ impl Loading {
             return Err(format!("{} was not there when master looked; try again", path.display()));
         }
         *self = Self::new(Catalog::new(tables));
-        Ok(snapshot)
+        Ok(Arc::new(all))
     }
 
     pub(super) fn change(&mut self, path: &Path, given: &Given, purpose: Purpose) -> Change {

@@ -6,7 +6,7 @@ use table::MatchList;
 
 use crate::row::params;
 use crate::source::Machine;
-use crate::typed::{Level, List, Listen, NetworksStyle};
+use crate::typed::{Level, List, NetworksStyle};
 
 params! {
     /// The host and its files.
@@ -21,12 +21,9 @@ params! {
     /// Domains whose mail is delivered to accounts of this machine.
     mydestination: MatchList = "$myhostname, localhost.$mydomain, localhost";
     /// The network addresses that are the host's own.
-    inet_interfaces: List = "all" => accepted "the server listens where smtp_listen says until there is a master.cf";
+    inet_interfaces: List = "all";
     /// The IP versions in use.
-    inet_protocols: List = "all" => accepted "the server listens where smtp_listen says until there is a master.cf";
-    /// Where the SMTP server listens: address:port, or a port for all addresses. Until there is a
-    /// master.cf.
-    smtp_listen: Listen = "127.0.0.1:2525";
+    inet_protocols: List = "all";
     /// Clients that are trusted.
     mynetworks: MatchList = [networks];
     /// How much of the neighbourhood mynetworks has where it is not set.

@@ -1,0 +1,120 @@
+//! Services of master.cf: what each listens on, and what it sets for itself.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+use tests::session::Session;
+use tests::{Server, Setup, wait};
+
+const MAIN_CF: &str = "virtual_mailbox_domains = example.com
+    virtual_mailbox_template = %d/%u/
+    virtual_uid_maps = static:65534
+    virtual_gid_maps = static:65534
+    smtpd_banner = first";
+
+/// The first service listens where the test says, the second where the kernel likes.
+const MASTER_CF: &str = "\
+smtp         inet  n  -  n  -  -  smtpd
+127.0.0.1:0  inet  n  -  n  -  1  smtpd
+    -o smtpd_banner=second
+    # a comment in between
+    -o syslog_name=postfix/submission
+    -o { smtpd_recipient_limit = 1 } -o smtpd_recipient_overshoot_limit=1
+";
+
+fn start() -> Server {
+    Setup::new().main_cf(MAIN_CF).master_cf(MASTER_CF).start()
+}
+
+/// The ports that it says it listens on.
+fn ports(server: &Server) -> Vec<u16> {
+    // Said behind all of them.
+    server.wait_for_output(&["runs on"]);
+    let port = |line: &String| {
+        line.strip_prefix("ringpost: listening on ")?.rsplit(':').next()?.parse().ok()
+    };
+    server.output().iter().filter_map(port).collect()
+}
+
+fn greeting(port: u16) -> String {
+    let mut session = Session::connect(port).expect("a connection");
+    session.reply().expect("a greeting").last().to_owned()
+}
+
+fn rewrite_master_cf(server: &Server, text: &str) {
+    let master_cf = server.setup.place().join("etc/master.cf");
+    fs::write(master_cf, text).expect("a file in the test's place");
+    server.main_process().signal(Signal::HUP);
+}
+
+#[test]
+fn what_a_service_sets_holds_for_it_alone() {
+    let server = start();
+    let ports = ports(&server);
+    assert_eq!(ports.len(), 2, "{:?}", server.output());
+    assert!(greeting(ports[0]).contains("first") && greeting(ports[1]).contains("second"));
+    for (port, last) in [(ports[0], 250), (ports[1], 452)] {
+        let mut session = Session::greeted(port).expect("a session");
+        for (command, code) in [
+            ("MAIL FROM:<>", 250),
+            ("RCPT TO:<a@example.com>", 250),
+            ("RCPT TO:<b@example.com>", last),
+        ] {
+            assert_eq!(session.command(command).expect("a reply").code, code, "{command}");
+        }
+    }
+    server.wait_for_log(&[" postfix/submission/smtpd[", "connect from"]);
+    server.wait_for_log(&[" postfix/smtpd[", "connect from"]);
+}
+
+#[test]
+fn a_service_has_no_more_sessions_than_its_process_limit() {
+    let server = start();
+    let port = ports(&server)[1];
+    let first = Session::greeted(port).expect("a session");
+    let mut second = Session::connect(port).expect("a connection");
+    assert_eq!(second.reply().expect("a reply").code, 421);
+    server.wait_for_log(&["submission/smtpd", "warning: service 127.0.0.1:0 has as many sessions"]);
+    drop(first);
+    wait::until_true("there is room again", || Session::greeted(port).is_ok());
+}
+
+#[test]
+fn services_come_and_go_with_a_reload() {
+    let server = start();
+    let ports = ports(&server);
+    let mut begun = Session::greeted(ports[1]).expect("a session");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let new = free.local_addr().expect("its address").port();
+    drop(free);
+    rewrite_master_cf(
+        &server,
+        &format!(
+            "smtp inet n - n - - smtpd\n127.0.0.1:{new} inet n - n - - smtpd -o smtpd_banner=third\n"
+        ),
+    );
+    server.wait_for_error(&["reload -- version"]);
+    assert!(greeting(new).contains("third"));
+    assert!(greeting(ports[0]).contains("first"));
+    wait::until_true("the old port is closed", || {
+        TcpStream::connect(("127.0.0.1", ports[1]))
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    });
+    assert_eq!(begun.command("NOOP").expect("a reply").code, 250);
+}
+
+#[test]
+fn a_bad_master_cf_is_refused_with_its_line() {
+    let setup = Setup::new()
+        .main_cf(MAIN_CF)
+        .master_cf("smtp inet n - n - - smtpd\na unix - - n - many smtp\n");
+    let ran = setup.refused();
+    assert!(ran.err.contains("master.cf:2: a/unix: process_limit: found \"many\""), "{ran:?}");
+
+    let server = start();
+    rewrite_master_cf(&server, "smtp inet n - n - - smtpd -o smtpd_timeout=never\n");
+    server.wait_for_error(&["warning: reload:", "master.cf:1: smtpd_timeout: found \"never\""]);
+    assert!(greeting(ports(&server)[1]).contains("second"));
+}
