@@ -10,8 +10,12 @@ use tests::peer::run;
 use tests::wait::until_true;
 
 const MASTER_CF: &str = "qmgr unix n - n 300 1 qmgr
+pickup unix n - n 1 1 pickup
 rewrite unix - - n - - trivial-rewrite
 cleanup unix n - n - 0 cleanup
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
 proxymap unix - - n - - proxymap
 postlog unix-dgram n - n - 1 postlogd
 ";
@@ -84,6 +88,34 @@ impl Postfix {
             recipient: value(&answer, "recipient"),
             flags: flags.and_then(|(_, flags)| flags.parse().ok()).expect("flags"),
         }
+    }
+
+    /// The headers of a message that was submitted with these, as they are in the queue.
+    pub(super) fn submitted(&self, headers: &str) -> String {
+        let mut sendmail = Command::new("/usr/sbin/sendmail");
+        sendmail.arg("-C").arg(self.path("etc")).args(["-i", "-f", "s@x.example", "r@x.example"]);
+        let mut sendmail = sendmail.stdin(Stdio::piped()).spawn().expect("sendmail");
+        let mut input = sendmail.stdin.take().expect("its input");
+        input
+            .write_all(headers.as_bytes())
+            .and_then(|()| input.write_all(b"\nbody\n"))
+            .expect("a message");
+        drop(input);
+        assert!(sendmail.wait().is_ok_and(|status| status.success()), "{}", self.log());
+        let mut found = None;
+        until_true("the message to be in the queue", || {
+            let (spool, name) = (self.path("spool"), "[0-9A-F]*");
+            let found_now = run(
+                "find",
+                [&*spool.to_string_lossy(), "-name", name, "-perm", "0700", "-type", "f"],
+            );
+            found =
+                found_now.out.lines().find(|line| !line.contains("maildrop")).map(str::to_owned);
+            found.is_some()
+        });
+        let configuration = self.path("etc");
+        let configuration = configuration.to_string_lossy();
+        run("postcat", ["-c", &configuration, "-h", &found.expect("a file")]).expect_ok()
     }
 
     /// Names and values, each ended by a NUL, and another one (postfix `src/util/attr_print0.c`).

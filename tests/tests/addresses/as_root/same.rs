@@ -5,7 +5,7 @@ use std::sync::Arc;
 use config::{Machine, Snapshot, Sources};
 use mail::Address;
 use mail::rfc5322::{quote_bare_local, quote_local, unquote_local};
-use rewrite::{Class, HeaderContext, Purpose, Rewriter, Unwatched};
+use rewrite::{Class, HeaderContext, HeaderRole, Mapping, Purpose, Rewriter, Unwatched};
 use table::{Memory, Tables, block_on};
 use tests::random::Random;
 
@@ -338,6 +338,87 @@ fn recipients_go_where_postfix_sends_them() {
         }
         assert!(asked > 2000, "only {asked} addresses");
     }
+}
+
+/// Lists of addresses that somebody has thought of.
+const LISTS: &[&str] = &[
+    "user",
+    "User Name <user>",
+    "\"Name, User\" <user@host>, b@c",
+    "user (a comment)",
+    "user (a) @ (b) host",
+    "friends: a, b@c;, d",
+    "undisclosed-recipients:;",
+    "<@a,@b:user@c>, x",
+    "a b c",
+    "<a> <b>",
+    "a, , ,b,",
+    "a <b",
+    "a b>",
+    ":::",
+    "<>, a",
+    "Johnny B. Goode <johnny@host>",
+    "a@b (x (y) z), c",
+    "(only)",
+    "a;b;c",
+    "x: a, b",
+    "x: a;y: b;",
+    "\"a\"\"b\"@c d",
+    "a@[192.0.2.1] b",
+    "a\\,b, c",
+    "a (unfinished",
+    "a \"unfinished",
+    "a@b,\n c@d,\n\te (f\n g)",
+    "nnnnnnnnnn nnnnnnnnnn <a>, mmmmmmmmmm mmmmmmmmmm <b>, oooooooooo <c>",
+];
+
+#[test]
+fn headers_are_written_as_postfix_writes_them() {
+    let main_cf = [BASE, "append_dot_mydomain = yes\n"].concat();
+    let postfix = Postfix::start(&main_cf);
+    let rewriter = ours(&main_cf);
+    let mut random = Random::new(7);
+    let mut lists: Vec<String> = LISTS.iter().map(|&list| list.to_owned()).collect();
+    let long = ["n".repeat(260), "o".repeat(100)].map(|name| format!("{name} <a>, ({name}) b"));
+    lists.extend(long);
+    lists.extend((0..600).map(|_| {
+        let words = [
+            "a", "b@c", "d e", "<f>", "g <h@i>", "(j)", "k:", "l;", ",", ",", "\"m n\"", "o@",
+            "%p", "!q",
+        ];
+        let count = random.below(12) + 1;
+        let list: Vec<&str> = (0..count).map(|_| random.choose(&words)).collect();
+        list.join(random.choose(&[" ", " ", "", "\n "]))
+    }));
+    let headers: String = lists.iter().map(|list| format!("Cc: {list}\n")).collect();
+    let theirs = postfix.submitted(&format!("From: s@x.example\nX-First: x\n{headers}X-Last: x\n"));
+    let theirs =
+        theirs.split_once("X-First: x\n").and_then(|(_, rest)| rest.split_once("X-Last: x\n"));
+    let (theirs, _) = theirs.expect("the headers between");
+    let ours: Vec<String> = lists
+        .iter()
+        .map(|list| {
+            let value = [" ", list].concat();
+            let (name, value) = (b"Cc", value.as_bytes());
+            let (role, context, nobody) =
+                (HeaderRole::Recipient, HeaderContext::Local, &mut Unwatched);
+            let new = rewriter.header(role, context, Mapping::On, name, value, nobody);
+            let new = block_on(new).expect("no table is away");
+            new.map_or_else(
+                || format!("Cc: {list}\n"),
+                |new| String::from_utf8_lossy(&new).into_owned() + "\n",
+            )
+        })
+        .collect();
+    let mut rest = theirs;
+    for (list, ours) in lists.iter().zip(&ours) {
+        let Some(behind) = rest.strip_prefix(ours.as_str()) else {
+            let shown: String = rest.chars().take(ours.len() + 40).collect();
+            panic!("{list:?}\nours:\n{ours}theirs:\n{shown}");
+        };
+        rest = behind;
+    }
+    assert_eq!(rest, "");
 }
 
 fn internal(address: &Address) -> String {
