@@ -308,6 +308,25 @@ mod tests {
     }
 
     #[test]
+    fn whether_a_domain_is_the_hosts_own_is_asked_when_it_matters() {
+        for (address, before) in [("user+ext@example.com", 2), ("user@example.com", 1)] {
+            let mut keys = Keys::new(VIRTUAL, address, "+");
+            for _ in 0..before {
+                assert!(!keys.asks_for_own_domain(), "{address}");
+                assert!(keys.next().is_some());
+            }
+            assert!(keys.asks_for_own_domain(), "{address}");
+            keys.set_own_domain(true);
+            let local = address.split('@').next();
+            assert_eq!(keys.next_with_form(), local.map(|it| (Form::OwnLocal, it)));
+        }
+        let mut keys = Keys::new(VIRTUAL, "postmaster", "+");
+        keys.next();
+        assert!(!keys.asks_for_own_domain());
+        assert!(!Keys::new(TRANSPORT, "user@example.com", "+").asks_for_own_domain());
+    }
+
+    #[test]
     fn transport_tables_ask_for_the_domain_and_its_dotted_parents() {
         assert_eq!(
             keys(TRANSPORT, "user+ext@mx.example.com", false),

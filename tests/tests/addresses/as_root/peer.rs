@@ -92,8 +92,24 @@ impl Postfix {
 
     /// The headers of a message that was submitted with these, as they are in the queue.
     pub(super) fn submitted(&self, headers: &str) -> String {
+        self.queued(headers, "s@x.example", &["r@x.example".to_owned()], "-h")
+    }
+
+    /// The envelope of a message from and to these in external form: what is behind `sender: ` and
+    /// `recipient: `.
+    pub(super) fn enveloped(&self, sender: &str, recipients: &[String]) -> (String, Vec<String>) {
+        let envelope = self.queued("Subject: x\n", sender, recipients, "-e");
+        let all = |name: &str| -> Vec<String> {
+            let found = envelope.lines().filter_map(|line| line.strip_prefix(name));
+            found.map(|it| it.strip_prefix(": ").unwrap_or_default().to_owned()).collect()
+        };
+        (all("sender").concat(), all("recipient"))
+    }
+
+    fn queued(&self, headers: &str, sender: &str, recipients: &[String], shown: &str) -> String {
         let mut sendmail = Command::new("/usr/sbin/sendmail");
-        sendmail.arg("-C").arg(self.path("etc")).args(["-i", "-f", "s@x.example", "r@x.example"]);
+        sendmail.arg("-C").arg(self.path("etc")).args(["-i", "-f", sender, "--"]);
+        sendmail.args(recipients);
         let mut sendmail = sendmail.stdin(Stdio::piped()).spawn().expect("sendmail");
         let mut input = sendmail.stdin.take().expect("its input");
         input
@@ -115,7 +131,7 @@ impl Postfix {
         });
         let configuration = self.path("etc");
         let configuration = configuration.to_string_lossy();
-        run("postcat", ["-c", &configuration, "-h", &found.expect("a file")]).expect_ok()
+        run("postcat", ["-c", &configuration, shown, &found.expect("a file")]).expect_ok()
     }
 
     /// Names and values, each ended by a NUL, and another one (postfix `src/util/attr_print0.c`).
