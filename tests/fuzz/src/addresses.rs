@@ -83,8 +83,11 @@ fn envelope(address: &Address) {
     for recipient in &recipients {
         let route = REWRITER.resolve(Purpose::Delivery, Some(address), recipient, nobody);
         let Ok(route) = block_on(route) else { continue };
+        // Behind one of these an operator is part of a word, for Postfix as well; `routed` tells of it, and
+        // no stranger may send such mail.
+        let hidden = route.recipient.local().trim_matches('"').contains(['(', '[', '"', '\\']);
         assert!(
-            route.class != Class::Local || route.invalid || !route.routed,
+            route.class != Class::Local || route.invalid || !route.routed || hidden,
             "{recipient} is taken for ours: {route:?}"
         );
     }

@@ -31,7 +31,7 @@ mod table_file;
 mod table_source;
 
 targets! {
-    addresses: 4_000,
+    addresses: 20_000,
     aliases: 4_000,
     config: 4_000,
     content: 40_000,
