@@ -12,6 +12,7 @@ mod hostile;
 mod logs;
 mod main_cf;
 mod maps;
+mod parameters;
 mod patterns;
 mod policy;
 mod postfix;

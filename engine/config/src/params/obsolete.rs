@@ -1,6 +1,6 @@
 //! Names of old that configurations still have.
 
-use crate::row::known;
+use crate::row::{INT_MAX, known};
 use crate::syntax::NameList;
 
 // The newer parameters have these as their defaults, so a value under the older name counts.
@@ -17,4 +17,11 @@ known! {
     /// Sends mail by its sender; sender_dependent_relayhost_maps took its place.
     sender_based_routing: bool = "no"
         => unsupported "sender_dependent_relayhost_maps says where mail of a sender goes";
+    /// How many recipients sendmail -t takes from headers; smtpd_recipient_limit and
+    /// duplicate_filter_limit took its place.
+    extract_recipient_limit: u32 = "10240", 0..=INT_MAX
+        => accepted "Postfix has no such limit either";
+    /// Reports errors to the address in Errors-To:, where there is one.
+    enable_errors_to: bool = "no"
+        => accepted "Postfix reports to the sender, too";
 }
