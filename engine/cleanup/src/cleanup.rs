@@ -6,7 +6,6 @@ use mail::{Address, QueueId, Sink, Time};
 use memchr::memchr;
 
 use crate::date::{Civil, push_date, push_digits};
-use crate::downgrade::says_8bit;
 use crate::filter::Filter;
 use crate::from::from_header;
 use crate::header::{Known, LineStart, is_mailbox_line, known, line_start};
@@ -50,8 +49,10 @@ pub(crate) enum Place {
     LineStart,
     /// Within such a line.
     InLine,
-    /// Behind the head.
+    /// Behind the head, with nothing in the way.
     Body,
+    /// Behind the head, where something may have gone before: characters are filtered, or tables were asked.
+    Through,
     /// In a body whose lines are looked at.
     Lines,
 }
@@ -129,10 +130,10 @@ impl Cleanup {
     /// The next piece of content, cut anywhere.
     #[inline]
     pub fn put<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
-        if self.filter.is_some() {
-            self.put_filtered(bytes, sink);
-        } else if self.place == Place::Body {
+        if self.place == Place::Body {
             self.emit(bytes, sink);
+        } else if self.filter.is_some() {
+            self.put_filtered(bytes, sink);
         } else {
             self.put_head(bytes, sink);
         }
@@ -203,6 +204,7 @@ impl Cleanup {
 
     /// Takes a line of a head, or what there is of it, of bytes that are not empty. Returns how many bytes
     /// that were: none where the header before has to be waited for.
+    #[inline(always)]
     pub(crate) fn head_step<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) -> usize {
         let first = bytes[0];
         if self.place == Place::LineStart {
@@ -306,7 +308,7 @@ impl Cleanup {
             self.begin_body(sink);
         }
         match self.place {
-            Place::Body => self.emit(b"\n", sink),
+            Place::Body | Place::Through => self.emit(b"\n", sink),
             Place::Lines => return false,
             Place::LineStart | Place::InLine => {
                 if self.cut.is_none() {
@@ -382,9 +384,11 @@ impl Cleanup {
 
     /// The header tells what the encoding of content is.
     pub(crate) fn detect_encoding(&mut self) {
-        if self.rules.detect_8bit_encoding_header && says_8bit(&self.header[self.value..]) {
-            self.summary.says_8bit = true;
-        }
+        let value = self.header[self.value..].trim_ascii();
+        // binary counts, too (postfix `cleanup_message.c`).
+        let says_8bit =
+            value.eq_ignore_ascii_case(b"8bit") || value.eq_ignore_ascii_case(b"binary");
+        self.summary.says_8bit |= says_8bit && self.rules.detect_8bit_encoding_header;
     }
 
     pub(crate) fn note(&mut self, known: Known) {

@@ -10,7 +10,7 @@ use mail::Sink;
 use memchr::memchr;
 
 use crate::header::{Known, LineStart, known, line_start};
-use crate::mime::{Behind, Boundary, Encoding, MimeError, MimeLimits, Scanner};
+use crate::mime::{Behind, Boundary, MimeError, MimeLimits, Scanner};
 
 /// A line of encoded text is broken once it is longer than this; what is appended after that, and the `=`
 /// at its end, keep it under the 76 of RFC 2045 section 6.7.
@@ -144,6 +144,10 @@ impl Downgrade {
         let LineStart::Header(name_len) = line_start(record) else {
             self.end_head(sink);
             let at_empty_line = record == b"\n";
+            if !at_empty_line && self.scanner.is_beyond_7bit() {
+                // Encoded, the line could pass for a header.
+                sink.put(b"\n");
+            }
             if self.scanner.end_head(at_empty_line, true) == Behind::NestedHead {
                 sink.put(record);
                 self.header = Header::None;
@@ -231,11 +235,6 @@ impl Downgrade {
     }
 }
 
-/// Whether a header's value says 8bit or binary.
-pub(crate) fn says_8bit(value: &[u8]) -> bool {
-    matches!(Encoding::of(value), Some(Encoding::EightBit | Encoding::Binary))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -284,6 +283,14 @@ mod tests {
             "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 7bit\n\n\
              pre\n--b\nContent-Transfer-Encoding: quoted-printable\n\n=C3=A4\n--b\n\
              Content-Transfer-Encoding: base64\n\n4pyT\n--b\n\nplain = \n--b--\nafter =\n"
+        );
+    }
+
+    #[test]
+    fn what_was_no_header_becomes_none() {
+        assert_eq!(
+            converted("Content-Transfer-Encoding: 8bit\nX-J\u{f6}rg: 1\n\nx\n"),
+            "Content-Transfer-Encoding: quoted-printable\n\nX-J=C3=B6rg: 1\n\nx\n"
         );
     }
 

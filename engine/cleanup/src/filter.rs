@@ -264,6 +264,7 @@ impl Cleanup {
     }
 
     /// Our own headers are checked like all others: who wants to hide where mail comes from, drops them.
+    #[cold]
     pub(crate) fn put_own<S: Sink>(&mut self, headers: &[u8], sink: &mut S) {
         if let Some(filter) = &mut self.filter {
             filter.own = headers.len();
@@ -271,6 +272,7 @@ impl Cleanup {
         self.take(headers, sink);
     }
 
+    #[cold]
     pub(crate) fn put_filtered<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
         self.with_stage(sink, |stage, staged| match &mut stage.characters {
             Some(characters) => stage_on(
@@ -322,6 +324,7 @@ impl Cleanup {
     }
 
     /// Takes bytes, or keeps them until it can.
+    #[cold]
     pub(crate) fn take<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
         let waits = self.is_waiting();
         let used = if waits { 0 } else { self.feed(bytes, sink) };
@@ -353,7 +356,7 @@ impl Cleanup {
         while at < bytes.len() && !self.is_paused() {
             let rest = &bytes[at..];
             let used = match self.place {
-                Place::Body => {
+                Place::Body | Place::Through => {
                     self.emit(rest, sink);
                     rest.len()
                 }
@@ -369,6 +372,7 @@ impl Cleanup {
     }
 
     /// Before the rest of the message is ended.
+    #[cold]
     pub(crate) fn close_filter<S: Sink>(&mut self, sink: &mut S) {
         let Some(filter) = &mut self.filter else { return };
         if std::mem::replace(&mut filter.closing, true) {

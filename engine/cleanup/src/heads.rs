@@ -15,6 +15,7 @@ use crate::rules::{NonEmptyEndOfHead, Strict};
 
 impl Cleanup {
     /// A header is complete.
+    #[cold]
     pub(crate) fn check_header<S: Sink>(&mut self, known: Option<Known>, sink: &mut S) {
         let Some(filter) = &mut self.filter else { return };
         let text = self.header.strip_suffix(b"\n").unwrap_or(&self.header);
@@ -136,6 +137,7 @@ impl Cleanup {
     }
 
     /// A head is over: at an empty line, or at a line that is none of it and is given as far as it is there.
+    #[cold]
     pub(crate) fn end_filtered_head<S: Sink>(&mut self, line: Option<Vec<u8>>, sink: &mut S) {
         let Some(filter) = &mut self.filter else { return };
         let primary = filter.class == Class::Primary;
@@ -157,7 +159,7 @@ impl Cleanup {
         filter.continued = false;
         match (line, behind) {
             (None, _) if !looks => {
-                self.place = Place::Body;
+                self.place = Place::Through;
                 self.emit(b"\n", sink);
             }
             (None, Behind::Body) => {
@@ -178,7 +180,7 @@ impl Cleanup {
                         self.emit(b"\n", sink);
                     }
                 } else {
-                    self.place = Place::Body;
+                    self.place = Place::Through;
                     self.emit(b"\n", sink);
                     self.emit(&line, sink);
                 }
