@@ -21,6 +21,7 @@ mod content;
 mod headers;
 mod main_cf;
 mod master_cf;
+mod mime;
 mod parameters;
 mod patterns;
 mod queue_record;
@@ -38,6 +39,7 @@ targets! {
     headers: 50_000,
     main_cf: 50_000,
     master_cf: 20_000,
+    mime: 10_000,
     parameters: 100_000,
     patterns: 2_000,
     queue_record: 100_000,

@@ -5,7 +5,7 @@
 //! takes a message and cannot deliver it; ringpost takes the same one and cannot either.
 
 /// Postfix is started by root alone.
-mod as_root {
+pub(crate) mod as_root {
     use std::fs;
     use std::net::TcpListener;
     use std::path::{Path, PathBuf};
@@ -62,13 +62,18 @@ postlog unix-dgram n - n - 1 postlogd
 ";
 
     /// A running Postfix.
-    struct Postfix {
+    pub(crate) struct Postfix {
         configuration: PathBuf,
-        port: u16,
+        pub(crate) port: u16,
     }
 
     impl Postfix {
         fn start(place: &Path) -> Self {
+            Self::start_with(place, "")
+        }
+
+        /// With further lines of main.cf, in which `PLACE` is where it keeps its files.
+        pub(crate) fn start_with(place: &Path, further: &str) -> Self {
             let place = place.join("postfix");
             let configuration = place.join("etc");
             for folder in ["etc", "spool", "data"] {
@@ -78,7 +83,8 @@ postlog unix-dgram n - n - 1 postlogd
             // Free a moment ago: Postfix cannot be told to take any.
             let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
             let port = free.expect("a free port").port();
-            for (name, text) in [("main.cf", MAIN_CF), ("master.cf", MASTER_CF)] {
+            let main_cf = format!("{MAIN_CF}{further}");
+            for (name, text) in [("main.cf", &*main_cf), ("master.cf", MASTER_CF)] {
                 let text = text.replace("PLACE", &place.to_string_lossy());
                 let text = text.replace("PORT", &port.to_string());
                 fs::write(configuration.join(name), text).expect("a file in the test's place");
@@ -96,12 +102,12 @@ postlog unix-dgram n - n - 1 postlogd
             command.status().is_ok_and(|status| status.success())
         }
 
-        fn command(&self, name: &str, arguments: &[&str]) -> String {
+        pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> String {
             let configuration = self.configuration.to_string_lossy();
             run(name, [&["-c", &configuration], arguments].concat()).expect_ok()
         }
 
-        fn log(&self) -> String {
+        pub(crate) fn log(&self) -> String {
             fs::read_to_string(self.configuration.with_file_name("log")).unwrap_or_default()
         }
     }
