@@ -96,15 +96,16 @@ impl Rewriter {
         matched
     }
 
-    /// Warns of the classes after its own that a domain is in, too.
+    /// Warns of the classes after its own that a domain is in, too. A list that cannot tell costs a warning,
+    /// and mail does not wait for it.
     pub(crate) async fn warn_of_overlaps<T: Trace>(
         &self,
         class: Class,
         domain: &str,
         trace: &mut T,
-    ) -> Result<(), Temporary> {
+    ) {
         if !T::WARNINGS || !self.settings.classes.helpful_warnings {
-            return Ok(());
+            return;
         }
         let others: &[Class] = match class {
             Class::Local => &[Class::VirtualAlias, Class::VirtualMailbox],
@@ -114,7 +115,7 @@ impl Rewriter {
         };
         for &other in others {
             let (parameter, list) = self.list(other);
-            if !list.is_empty() && known(parameter, self.matches(other, domain).await)? {
+            if !list.is_empty() && self.matches(other, domain).await == Matched::Yes {
                 trace.warning(Warning::Overlap(Overlap {
                     domain: domain.into(),
                     counts: self.list(class).0,
@@ -122,7 +123,6 @@ impl Rewriter {
                 }));
             }
         }
-        Ok(())
     }
 
     async fn has<T: Trace>(

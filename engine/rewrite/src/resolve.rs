@@ -141,7 +141,7 @@ impl Rewriter {
             true => Class::Local,
             false => self.class_elsewhere(domain, trace).await?,
         };
-        self.warn_of_overlaps(class, domain, trace).await?;
+        self.warn_of_overlaps(class, domain, trace).await;
         let ways = self.ways(purpose);
         let mut way = self.way(&ways, class, sender, domain, trace).await?;
         if class != Class::VirtualAlias && !ways.transport_maps.list.is_empty() {
@@ -667,6 +667,15 @@ mod tests {
                 "do not list domain both.example in BOTH virtual_mailbox_domains and relay_domains",
             ]
         );
+    }
+
+    #[test]
+    fn no_mail_waits_for_a_warning() {
+        let rewriter = rewriter("virtual_mailbox_domains = texthash:/none\n");
+        let (mut notes, recipient) = (Notes::default(), address("u@mx.example.com"));
+        let route = block_on(rewriter.resolve(Purpose::Delivery, None, &recipient, &mut notes));
+        assert_eq!(route.unwrap().class, Class::Local);
+        assert_eq!(notes.warnings, Vec::<String>::new());
     }
 
     #[test]
