@@ -122,9 +122,12 @@ impl Sessions {
 
     /// Calls [`Sessions::tick`] each second, for as long as the shard runs.
     pub async fn keep_time(self: Rc<Self>) {
+        // Sessions look up all the time; what was replaced goes at the next second.
+        let tables = table::AtHand::new();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
             second.tick().await;
+            tables.let_go();
             self.tick();
         }
     }

@@ -84,12 +84,6 @@ pub struct Value(Text);
 /// Bytes of a value that is copied instead of shared.
 const SHORT_BYTES: usize = 40;
 
-/// Bytes that are moved by whole words. Moved by bytes and pieces, they would each time have to be back from
-/// the processor's store buffer before they could be moved on.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct Words([u8; SHORT_BYTES]);
-
 /// The bits that no byte of ASCII has.
 const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 
@@ -97,11 +91,17 @@ const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 enum Text {
     /// Nearly every value. Copying these few bytes costs less than counting who has the file, which
     /// all threads would do in the same place.
-    Short {
-        len: u8,
-        bytes: Words,
-    },
+    Short(Short),
     Long(Bytes),
+}
+
+/// A short text. It is moved by whole words: moved by bytes and pieces, they would each time have to be
+/// back from the processor's store buffer before they could be moved on.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+pub(crate) struct Short {
+    bytes: [u8; SHORT_BYTES],
+    len: u8,
 }
 
 impl Value {
@@ -111,25 +111,17 @@ impl Value {
     }
 
     /// The same for bytes that are a part of `whole`.
-    #[inline]
     pub(crate) fn within(whole: &Bytes, part: &[u8]) -> Option<Self> {
-        if let Some(short) = Text::short_within(whole, part) {
-            return Some(Self(short));
-        }
-        Self::checked_within(whole, part)
-    }
-
-    #[cold]
-    fn checked_within(whole: &Bytes, part: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(part).ok()?;
-        Some(Self(Text::short(text).unwrap_or_else(|| Text::Long(whole.slice_ref(part)))))
+        let short = Short::of(text).map(Text::Short);
+        Some(Self(short.unwrap_or_else(|| Text::Long(whole.slice_ref(part)))))
     }
 
     /// Bytes of the text.
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
-            Text::Short { len, .. } => usize::from(*len),
+            Text::Short(short) => usize::from(short.len),
             Text::Long(bytes) => bytes.len(),
         }
     }
@@ -141,17 +133,17 @@ impl Value {
     }
 }
 
-impl Text {
-    fn short(text: &str) -> Option<Self> {
+impl Short {
+    fn of(text: &str) -> Option<Self> {
         let mut bytes = [0; SHORT_BYTES];
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(Self::Short { len: text.len() as u8, bytes: Words(bytes) })
+        Some(Self { bytes, len: text.len() as u8 })
     }
 
     /// A short text, if it and what follows it in `whole` is ASCII: as much is copied and looked at as a
     /// short text can have, because how much it has may still be on its way from memory.
     #[inline]
-    fn short_within(whole: &[u8], part: &[u8]) -> Option<Self> {
+    pub(crate) fn within(whole: &[u8], part: &[u8]) -> Option<Self> {
         if part.len() > SHORT_BYTES {
             return None;
         }
@@ -159,8 +151,17 @@ impl Text {
         let bytes = whole.get(at..)?.first_chunk::<SHORT_BYTES>()?;
         let (words, _) = bytes.as_chunks();
         let all = words.iter().fold(0, |all, &word| all | u64::from_le_bytes(word));
-        let short = Self::Short { len: part.len() as u8, bytes: Words(*bytes) };
-        (all & NOT_ASCII == 0).then_some(short)
+        if all & NOT_ASCII != 0 {
+            return None;
+        }
+        Some(Self { bytes: *bytes, len: part.len() as u8 })
+    }
+}
+
+impl From<Short> for Value {
+    #[inline]
+    fn from(short: Short) -> Self {
+        Self(Text::Short(short))
     }
 }
 
@@ -169,7 +170,7 @@ impl Deref for Value {
 
     fn deref(&self) -> &str {
         let bytes = match &self.0 {
-            Text::Short { len, bytes } => bytes.0.get(..usize::from(*len)).unwrap_or_default(),
+            Text::Short(short) => short.bytes.get(..self.len()).unwrap_or_default(),
             Text::Long(bytes) => bytes,
         };
         // Looked at again rather than trusted: what is mapped could be changed by somebody who writes
@@ -195,13 +196,13 @@ impl std::hash::Hash for Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         let long = || Text::Long(Bytes::copy_from_slice(text.as_bytes()));
-        Self(Text::short(text).unwrap_or_else(long))
+        Self(Short::of(text).map_or_else(long, Text::Short))
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        let short = Text::short(&text);
+        let short = Short::of(&text).map(Text::Short);
         Self(short.unwrap_or_else(|| Text::Long(text.into())))
     }
 }

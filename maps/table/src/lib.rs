@@ -11,6 +11,7 @@
 //! by a [`Files`].
 
 mod answer;
+mod at_hand;
 mod catalog;
 mod cidr;
 mod combined;
@@ -36,6 +37,7 @@ mod types;
 mod wait;
 
 pub use answer::{Answer, Later, Note, Response, Trouble, Value};
+pub use at_hand::AtHand;
 pub use catalog::{Catalog, Manner, Reopened, Replaced, Source, Taken};
 pub use files::{Disk, FILE_BYTES_MAX, Files, Memory, ReadAt};
 pub use format::Format;

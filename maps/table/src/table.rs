@@ -4,10 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 
+use crate::at_hand;
 use crate::constant::Broken;
 use crate::list_file::ListFile;
 use crate::types::TYPES;
@@ -58,12 +60,19 @@ pub struct Table(pub(crate) Arc<Place>);
 pub(crate) struct Place {
     pub(crate) name: Box<str>,
     current: ArcSwap<Generation>,
+    /// Of the current generation. It is noted after that was put in its place: whoever reads the number
+    /// first finds this generation or a later one.
+    serial: AtomicU64,
+    /// Where threads that have promised to keep it there, see [`crate::AtHand`].
+    at_hand: usize,
 }
 
 /// What opening a table came to.
 pub(crate) struct Generation {
     /// How many there were before.
     number: u64,
+    /// No other generation, of whatever table, has it.
+    serial: u64,
     lookup: Box<dyn Lookup>,
     nature: Option<Nature>,
     pub(crate) trouble: Option<Arc<Trouble>>,
@@ -168,7 +177,8 @@ impl<'a> Tables<'a> {
                 (Box::new(Broken(trouble.clone())) as Box<dyn Lookup>, Some(trouble))
             }
         };
-        Generation { number: 0, lookup, nature, trouble, notes, paths }
+        let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
+        Generation { number: 0, serial, lookup, nature, trouble, notes, paths }
     }
 
     fn split<'s>(&self, spec: &'s str) -> Result<(&Type, &'s str), String> {
@@ -187,16 +197,47 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// Generations so far, of all tables.
+static SERIALS: AtomicU64 = AtomicU64::new(0);
+
 impl Generation {
+    #[inline]
+    pub(crate) fn is_numbered(&self, serial: u64) -> bool {
+        self.serial == serial
+    }
+
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 }
 
+impl Place {
+    /// Asks the latest generation.
+    #[inline]
+    fn ask<T>(&self, ask: impl FnOnce(&Generation) -> T) -> T {
+        let taken = at_hand::Taken::from(self.at_hand, self.serial.load(Ordering::Acquire));
+        match taken.generation() {
+            Some(generation) => ask(generation),
+            None => self.ask_latest(taken, ask),
+        }
+    }
+
+    #[cold]
+    fn ask_latest<T>(&self, mut taken: at_hand::Taken, ask: impl FnOnce(&Generation) -> T) -> T {
+        if at_hand::is_promised() {
+            ask(taken.renew(self.current.load_full()))
+        } else {
+            ask(&self.current.load())
+        }
+    }
+}
+
 impl Table {
     fn new(spec: &str, generation: Generation) -> Self {
+        let serial = generation.serial;
         let current = ArcSwap::from_pointee(generation);
-        Self(Arc::new(Place { name: spec.into(), current }))
+        let (name, at_hand) = (spec.into(), serial as usize);
+        Self(Arc::new(Place { name, current, serial: serial.into(), at_hand }))
     }
 
     /// Opens one table, see [`Tables::open`].
@@ -212,13 +253,13 @@ impl Table {
     /// Looks up one key. Where the table is no remote one, a hit and a miss allocate nothing for ASCII
     /// keys.
     pub fn lookup(&self, key: &str) -> Response {
-        self.0.current.load().lookup.lookup(key)
+        self.0.ask(|current| current.lookup.lookup(key))
     }
 
     /// Looks up one line of a message, for header and body checks: a whole header with its continuation
     /// lines, or a line of the body.
     pub fn lookup_line(&self, line: &[u8]) -> Response {
-        self.0.current.load().lookup.lookup_line(line)
+        self.0.ask(|current| current.lookup.lookup_line(line))
     }
 
     /// See [`Lookup::entries`].
@@ -228,13 +269,12 @@ impl Table {
 
     /// See [`Lookup::whole_keys_only`].
     pub fn whole_keys_only(&self) -> bool {
-        self.0.current.load().lookup.whole_keys_only()
+        self.0.ask(|current| current.lookup.whole_keys_only())
     }
 
     /// A number that is another one after the table, or one that it is made of, was replaced.
     pub fn turn(&self) -> u64 {
-        let current = self.0.current.load();
-        turn(current.number, current.lookup.turn())
+        self.0.ask(|current| turn(current.number, current.lookup.turn()))
     }
 
     /// Why the table could not be opened.
@@ -266,7 +306,10 @@ impl Table {
     /// which lookups that have begun may still be reading.
     pub(crate) fn replace(&self, mut generation: Generation) -> Arc<Generation> {
         generation.number = self.0.current.load().number + 1;
-        self.0.current.swap(Arc::new(generation))
+        let serial = generation.serial;
+        let before = self.0.current.swap(Arc::new(generation));
+        self.0.serial.store(serial, Ordering::Release);
+        before
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Place> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use table::{
-    Answer, Catalog, Disk, Files, Lookup, Manner, MapList, MatchList, Matched, Memory, Nature,
-    Open, Parents, Response, Source, Table, Tables, Taken, Type, block_on, order,
+    Answer, AtHand, Catalog, Disk, Files, Lookup, Manner, MapList, MatchList, Matched, Memory,
+    Nature, Open, Parents, Response, Source, Table, Tables, Taken, Type, block_on, order,
 };
 
 /// What changing `path` into `content` comes to.
@@ -245,4 +245,48 @@ fn ten_thousand_changes_leave_nothing_behind() {
     assert!(after.0 < before.0 + 24 * 1024, "KiB: {} then {}", before.0, after.0);
     assert!(after.1 < before.1 + 20, "descriptors: {} then {}", before.1, after.1);
     assert!(after.2 < before.2 + 60, "mappings: {} then {}", before.2, after.2);
+}
+
+#[test]
+fn a_thread_that_has_a_table_at_hand_answers_from_the_new_one_and_lets_go_of_the_old_one() {
+    let files = text("/t", "a 1\n");
+    let tables = Tables::new(&files);
+    let table = tables.open("texthash:/t");
+    let piped = tables.open("pipemap:{texthash:/t,inline:{1=one,2=two}}");
+    let mut catalog = Catalog::new(tables);
+    let at_hand = AtHand::new();
+    assert_eq!(value(&table, "a").as_deref(), Some("1"));
+    assert_eq!(value(&piped, "a").as_deref(), Some("one"));
+
+    let reopened = catalog.reopen(Path::new("/t"), &text("/t", "a 2\n"));
+    let (_, replaced) = catalog.take(reopened);
+    assert!(!replaced.is_unused(), "this thread has it");
+    at_hand.let_go();
+    assert!(replaced.is_unused());
+
+    assert_eq!(value(&table, "a").as_deref(), Some("2"));
+    let reopened = catalog.reopen(Path::new("/t"), &text("/t", "a 1\n"));
+    let (_, replaced) = catalog.take(reopened);
+    // The next lookup needs no hint.
+    assert_eq!(value(&piped, "a").as_deref(), Some("one"));
+    assert!(replaced.is_unused());
+
+    let turn = piped.turn();
+    let reopened = catalog.reopen(Path::new("/t"), &text("/t", "a 2\n"));
+    let (_, replaced) = catalog.take(reopened);
+    assert_ne!(piped.turn(), turn);
+    drop(at_hand);
+    assert!(replaced.is_unused());
+}
+
+#[test]
+fn more_tables_than_are_kept_at_hand_answer_each_for_itself() {
+    let tables: Vec<Table> =
+        (0..300).map(|n| Table::open(&format!("static:{n}"), &Memory::default())).collect();
+    let _at_hand = AtHand::new();
+    for _ in 0..2 {
+        for (n, table) in tables.iter().enumerate() {
+            assert_eq!(value(table, "a"), Some(n.to_string()));
+        }
+    }
 }

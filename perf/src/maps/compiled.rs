@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
 use rustix::time::{ClockId, clock_gettime};
-use table::{Answer, Disk, Response, Table};
+use table::{Answer, AtHand, Disk, Response, Table};
 
 use super::Options;
 use super::mailboxes::{address, drawn, unknown, write};
@@ -129,6 +129,8 @@ fn remove(kind: &str, source: &Path) -> Result<()> {
 
 /// Nanoseconds of a lookup in this process, of keys that are there and of others.
 fn lookups(table: &str, keys: u64) -> Result<[f64; 2]> {
+    // As a shard does.
+    let _at_hand = AtHand::new();
     let opened = Table::open(table, &Disk);
     if let Some(trouble) = opened.trouble() {
         return Err(Failure::new(trouble.to_string()));

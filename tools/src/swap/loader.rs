@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,11 @@ use crate::start::{Loaded, Purpose, Report};
 
 /// Notes about the lines of one table that are logged at once; a file of another kind is full of them.
 const NOTES_MAX: usize = 20;
-/// How long a lookup may hold on to what was replaced before whoever is last drops it.
-const LET_GO: Duration = Duration::from_secs(1);
+/// How long a lookup, or a shard that has it at hand, may hold on to what was replaced before whoever is last
+/// drops it. Shards let go each second.
+const LET_GO: Duration = Duration::from_secs(3);
+/// How often what was replaced is looked at, as long as there is any.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Something for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +105,19 @@ fn run(
     take: impl Fn(Arc<Configuration>, Vec<Endpoint>),
 ) {
     let mut given = Given::default();
-    for work in inbox {
+    let mut leaving = Leaving::default();
+    loop {
+        // The next change does not wait for those who still read what the one before has replaced.
+        let work = match leaving.is_empty() {
+            true => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => inbox.recv_timeout(LOOK),
+        };
+        leaving.drop_unused();
+        let work = match work {
+            Ok(work) => work,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let (path, purpose) = match work {
             Work::File(path, file) => {
                 given.add(path, file);
@@ -128,14 +143,28 @@ fn run(
             let _ = master.send(&Report::WantsFile { path: path.clone(), wanted, whole }, &[]);
         }
         let _ = master.send(&Report::Tables { path, loaded: change.loaded }, &[]);
-        let_go(&change.replaced);
+        leaving.add(change.replaced);
     }
 }
 
-fn let_go(replaced: &Replaced) {
-    let deadline = Instant::now() + LET_GO;
-    while !replaced.is_unused() && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(1));
+/// What was replaced and may still be read by somebody, and until when that is waited for.
+#[derive(Default)]
+struct Leaving(Vec<(Replaced, Instant)>);
+
+impl Leaving {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, replaced: Replaced) {
+        if !replaced.is_unused() {
+            self.0.push((replaced, Instant::now() + LET_GO));
+        }
+    }
+
+    fn drop_unused(&mut self) {
+        let now = Instant::now();
+        self.0.retain(|(replaced, deadline)| !replaced.is_unused() && now < *deadline);
     }
 }
 

@@ -28,6 +28,7 @@ pub use layout::Damage;
 pub use replacement::FileError;
 pub use stored::{Entries, Stored};
 
+use crate::answer::Short;
 use crate::fold::{folded, is_folded};
 use crate::{Answer, Format, Lookup, Opened, Opening, Response, Trouble, Value};
 use cdb::Cdb;
@@ -104,26 +105,29 @@ struct Compiled<T> {
 
 impl Lookup for Compiled<Native> {
     fn lookup(&self, key: &str) -> Response {
-        // Keys in upper case are asked for as well where `postmap -f` made the table. Postfix folds what is
-        // asked for all the same, and then never finds the entries that are not in lower case.
-        if is_folded(key) || !self.table.is_folded() {
-            match self.table.get(key.as_bytes()) {
-                Ok(None) if is_folded(key) => return Response::Ready(Answer::NotFound),
-                Ok(None) => (),
-                Ok(Some(value)) => {
-                    return match Value::within(self.table.file(), value) {
-                        Some(value) => Response::Ready(Answer::Found(value)),
-                        None => self.answer(Ok::<_, Damage>(Some(None))),
-                    };
-                }
-                Err(damage) => return self.answer(Err(damage)),
-            }
+        // A key that is not in lower case is in no table whose keys are: whether it is needs to be known only
+        // where it was not found. It is asked for in lower case as well where `postmap -f` made the table.
+        // Postfix folds what is asked for all the same, and then never finds the entries that are not in
+        // lower case.
+        match self.table.get(key.as_bytes()) {
+            Ok(Some(value)) => match Short::within(self.table.file(), value) {
+                Some(short) => Response::Ready(Answer::Found(short.into())),
+                None => self.answer_with(value),
+            },
+            Ok(None) if is_folded(key) => Response::Ready(Answer::NotFound),
+            Ok(None) => self.lookup_folded(key),
+            Err(damage) => self.answer(Err(damage)),
         }
-        self.lookup_folded(key)
     }
 }
 
 impl Compiled<Native> {
+    /// A value that is long, or perhaps not ASCII.
+    #[cold]
+    fn answer_with(&self, value: &[u8]) -> Response {
+        self.answer(Ok::<_, Damage>(Some(Value::within(self.table.file(), value))))
+    }
+
     #[inline(never)]
     fn lookup_folded(&self, key: &str) -> Response {
         let found = self.table.get(folded(key).as_bytes());

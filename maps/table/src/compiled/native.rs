@@ -125,7 +125,7 @@ impl Native {
     ///
     /// Nothing here branches on what comes from memory unless nearly all lookups take the same way: the
     /// processor then goes on with what is asked next while it waits for this.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, Damage> {
         let hash = layout::hash(key, self.header.seed);
         let bucket = layout::bucket(hash, self.header.buckets);
