@@ -1,8 +1,8 @@
 //! LMDB files as Postfix has them with `lmdb:`: one file, one unnamed database.
 //!
 //! Such a file is written in place, by Postfix at least, while others read it. It is therefore not mapped:
-//! a few pages are read for each lookup, and the number of the last transaction before and after tells
-//! whether what was read belongs together. LMDB never writes to a page that the last finished transaction
+//! pages are read when they are first needed, and kept for as long as the transaction that they belong to is
+//! the last one, see [`super::pages`]. LMDB never writes to a page that the last finished transaction
 //! uses, so no lock is needed to read while somebody writes; a file that is cut is an error and no signal.
 //! (Going through LMDB itself for reading would also mean that a process can open a path only once: a
 //! table that is swapped is open twice for a moment.)
@@ -17,27 +17,31 @@
 //! | 0 and 1 |     16 |     8 | magic, version 1                                        |
 //! |         |     40 |     4 | bytes of a page                                         |
 //! |         |    128 |     8 | root page, all bits set where there is none             |
+//! |         |    136 |     8 | the last page that is used                              |
 //! |         |    144 |     8 | transaction                                             |
 //!
 //! Numbers are as the machine has them. Postfix writes keys and values with a NUL behind them or without,
 //! depending on the system (`src/util/dict_lmdb.c`); both are tried. We write one, as Debian does.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use heed::types::Bytes as AnyBytes;
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, WithoutTls};
 use smallvec::SmallVec;
 
 use super::layout::entry;
+use super::pages::{Pages, Room, Snapshot};
 use super::replacement::{FileError, Replacement};
 use crate::ReadAt;
 
-const MAGIC: u32 = 0xbeef_c0de;
+pub(super) const MAGIC: u32 = 0xbeef_c0de;
 const VERSION: u32 = 1;
-const META_BYTES: usize = 152;
+const HEAD_BYTES: usize = 152;
 const PAGE_HEADER_BYTES: usize = 16;
 const NODE_HEADER_BYTES: usize = 8;
 const BRANCH: u16 = 1;
@@ -47,22 +51,22 @@ const OVERFLOW: u16 = 4;
 const BIG: u16 = 1;
 /// A leaf's value is a database, or one of several for the key: nothing that Postfix writes.
 const SEVERAL: u16 = 2 | 4;
-const NO_PAGE: u64 = u64::MAX;
 /// Levels of the tree. Each has at least two pages for one above.
 const DEPTH_MAX: usize = 64;
-/// How often a lookup begins anew because somebody wrote meanwhile.
-const TRIES_MAX: usize = 100;
 /// Longer keys cannot be in a file.
 pub(super) const KEY_BYTES_MAX: usize = 511 - 1;
-
-/// A page on the stack, unless pages are larger than most machines have them.
-type Page = SmallVec<[u8; 4096]>;
 
 /// What is wrong with a file, or what went wrong reading it.
 #[derive(Debug)]
 pub(super) enum Unreadable {
     Io(io::Error),
     Because(&'static str),
+    /// Somebody wrote meanwhile; it is read again.
+    Overtaken,
+}
+
+impl Unreadable {
+    pub(super) const DAMAGED: Self = Self::Because("it is damaged: it contradicts itself");
 }
 
 impl std::fmt::Display for Unreadable {
@@ -73,6 +77,7 @@ impl std::fmt::Display for Unreadable {
             }
             Self::Io(error) => error.fmt(f),
             Self::Because(why) => f.write_str(why),
+            Self::Overtaken => f.write_str("it is being written to"),
         }
     }
 }
@@ -83,25 +88,15 @@ impl From<io::Error> for Unreadable {
     }
 }
 
-const DAMAGED: Unreadable = Unreadable::Because("it is damaged: it contradicts itself");
+const DAMAGED: Unreadable = Unreadable::DAMAGED;
 
 /// A table that is asked.
 #[derive(Debug)]
-pub(super) struct Lmdb {
-    file: Arc<dyn ReadAt>,
-    page_bytes: usize,
-}
-
-/// Which tree is the present one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Meta {
-    transaction: u64,
-    root: u64,
-}
+pub(super) struct Lmdb(Pages);
 
 impl Lmdb {
     pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Self, Unreadable> {
-        let mut start = [0; META_BYTES];
+        let mut start = [0; HEAD_BYTES];
         match file.read_exact_at(&mut start[..1], 0) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(Unreadable::Because("the file is empty"));
@@ -124,94 +119,89 @@ impl Lmdb {
         if !(512..=65_536).contains(&page_bytes) || !page_bytes.is_power_of_two() {
             return Err(DAMAGED);
         }
-        let table = Self { file, page_bytes };
-        let root = table.meta()?.root;
-        if root != NO_PAGE {
-            let mut page = Page::new();
-            table.read(root, &mut page)?;
-        }
-        Ok(table)
+        let pages = Pages::open(file, page_bytes)?;
+        pages.undisturbed(|snapshot| match snapshot.root() {
+            Some(root) => pages.page(snapshot, root, &mut Room::new()).and_then(checked).map(drop),
+            None => Ok(()),
+        })?;
+        Ok(Self(pages))
     }
 
     /// The value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
+        self.get_as(key, Bytes::copy_from_slice)
+    }
+
+    /// What `take` makes of the value of a key.
+    pub(super) fn get_as<T>(
+        &self,
+        key: &[u8],
+        take: impl Fn(&[u8]) -> T,
+    ) -> Result<Option<T>, Unreadable> {
         let with_nul: SmallVec<[u8; 256]> = key.iter().copied().chain([0]).collect();
-        self.undisturbed(|meta| match self.find(meta.root, &with_nul)? {
-            Some(value) => Ok(Some(value)),
-            None => self.find(meta.root, key),
+        self.0.undisturbed(|snapshot| {
+            let Some(root) = snapshot.root() else { return Ok(None) };
+            match self.find(snapshot, root, &with_nul, &take)? {
+                Place::Found(value) => Ok(Some(value)),
+                Place::Within => Ok(None),
+                Place::AtAnEdge => match self.find(snapshot, root, key, &take)? {
+                    Place::Found(value) => Ok(Some(value)),
+                    Place::Within | Place::AtAnEdge => Ok(None),
+                },
+            }
         })
     }
 
     /// All entries, in the order of their keys.
     pub(super) fn entries(&self) -> Result<Vec<(Bytes, Bytes)>, Unreadable> {
-        self.undisturbed(|meta| {
+        self.0.undisturbed(|snapshot| {
             let mut all = Vec::new();
-            if meta.root != NO_PAGE {
-                self.collect(meta.root, DEPTH_MAX, &mut HashSet::default(), &mut all)?;
+            if let Some(root) = snapshot.root() {
+                self.collect(snapshot, root, DEPTH_MAX, &mut HashSet::default(), &mut all)?;
             }
             Ok(all)
         })
     }
 
-    /// Reads until nobody has finished a transaction meanwhile: then every page that was read is one of
-    /// the transaction that was the last all the time.
-    fn undisturbed<T>(
+    /// Looks for a key with a NUL behind it. The same key without one would lie just in front of it.
+    fn find<T>(
         &self,
-        read: impl Fn(Meta) -> Result<T, Unreadable>,
-    ) -> Result<T, Unreadable> {
-        for _ in 0..TRIES_MAX {
-            let before = self.meta()?;
-            let result = read(before);
-            if self.meta()? == before {
-                return result;
-            }
-        }
-        Err(Unreadable::Because("it is written to all the time"))
-    }
-
-    /// The later of the two.
-    fn meta(&self) -> Result<Meta, Unreadable> {
-        let mut latest: Option<Meta> = None;
-        for number in 0..2 {
-            let mut bytes = [0; META_BYTES];
-            self.file.read_exact_at(&mut bytes, number * self.page_bytes as u64)?;
-            if long(&bytes, 16) != MAGIC {
-                return Err(DAMAGED);
-            }
-            let meta = Meta { transaction: longer(&bytes, 144), root: longer(&bytes, 128) };
-            if latest.is_none_or(|latest| latest.transaction < meta.transaction) {
-                latest = Some(meta);
-            }
-        }
-        latest.ok_or(DAMAGED)
-    }
-
-    fn find(&self, root: u64, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
-        if root == NO_PAGE {
-            return Ok(None);
-        }
-        let mut page = Page::new();
+        snapshot: &Snapshot,
+        root: u64,
+        wanted: &[u8],
+        take: impl Fn(&[u8]) -> T,
+    ) -> Result<Place<T>, Unreadable> {
+        let mut room = Room::new();
         let mut number = root;
         for _ in 0..DEPTH_MAX {
-            self.read(number, &mut page)?;
-            let nodes = nodes(&page)?;
-            if flags(&page) & LEAF != 0 {
-                let Some(node) = search(&page, 0, nodes, key)?.ok() else { return Ok(None) };
-                let (_, value) = self.leaf(&page, node)?;
-                return Ok(Some(without_nul(value)));
+            let page = checked(self.0.page(snapshot, number, &mut room)?)?;
+            let nodes = nodes(page)?;
+            if flags(page) & LEAF == 0 {
+                // The first node of a branch stands for everything below the second.
+                let below = match search(page, 1, nodes, wanted)? {
+                    Ok(node) => node,
+                    Err(before) => before - 1,
+                };
+                number = child(page, below)?;
+                continue;
             }
-            // The first node of a branch stands for everything below the second.
-            let below = match search(&page, 1, nodes, key)? {
+            let node = match search(page, 0, nodes, wanted)? {
                 Ok(node) => node,
-                Err(before) => before - 1,
+                Err(0) => return Ok(Place::AtAnEdge),
+                Err(behind) => match wanted {
+                    [without_nul @ .., 0] if key(page, behind - 1)? == without_nul => behind - 1,
+                    _ => return Ok(Place::Within),
+                },
             };
-            number = child(&page, below)?;
+            let (_, value) = self.leaf(snapshot, page, node)?;
+            return Ok(Place::Found(take(without_nul(&value))));
         }
         Err(DAMAGED)
     }
 
     fn collect(
         &self,
+        snapshot: &Snapshot,
         number: u64,
         depth: usize,
         seen: &mut HashSet<u64>,
@@ -222,21 +212,27 @@ impl Lmdb {
         if !seen.insert(number) {
             return Err(DAMAGED);
         }
-        let mut page = Page::new();
-        self.read(number, &mut page)?;
-        for node in 0..nodes(&page)? {
-            if flags(&page) & LEAF != 0 {
-                let (key, value) = self.leaf(&page, node)?;
-                all.push((without_nul(Bytes::copy_from_slice(key)), without_nul(value)));
+        let mut room = Room::new();
+        let page = checked(self.0.page(snapshot, number, &mut room)?)?;
+        let copied = |bytes: &[u8]| Bytes::copy_from_slice(without_nul(bytes));
+        for node in 0..nodes(page)? {
+            if flags(page) & LEAF != 0 {
+                let (key, value) = self.leaf(snapshot, page, node)?;
+                all.push((copied(key), copied(&value)));
             } else {
-                self.collect(child(&page, node)?, depth, seen, all)?;
+                self.collect(snapshot, child(page, node)?, depth, seen, all)?;
             }
         }
         Ok(())
     }
 
     /// The key and the value of a leaf's node.
-    fn leaf<'p>(&self, page: &'p [u8], node: usize) -> Result<(&'p [u8], Bytes), Unreadable> {
+    fn leaf<'p>(
+        &self,
+        snapshot: &Snapshot,
+        page: &'p [u8],
+        node: usize,
+    ) -> Result<(&'p [u8], Cow<'p, [u8]>), Unreadable> {
         let at = node_at(page, node)?;
         let length = usize::from(short(page, at)) | usize::from(short(page, at + 2)) << 16;
         let (flags, key) = (short(page, at + 4), key(page, node)?);
@@ -246,33 +242,39 @@ impl Lmdb {
         }
         if flags & BIG == 0 {
             let value = page.get(value..value + length).ok_or(DAMAGED)?;
-            return Ok((key, Bytes::copy_from_slice(value)));
+            return Ok((key, Cow::Borrowed(value)));
         }
         let number = page.get(value..value + 8).ok_or(DAMAGED)?;
         let number = longer(number, 0);
-        let start = number.checked_mul(self.page_bytes as u64).ok_or(DAMAGED)?;
         let mut header = [0; PAGE_HEADER_BYTES];
-        self.file.read_exact_at(&mut header, start)?;
+        self.0.read(snapshot, number, 0, &mut header)?;
         let pages = long(&header, 12) as usize;
         if short(&header, 10) & OVERFLOW == 0
-            || length > pages.saturating_mul(self.page_bytes) - PAGE_HEADER_BYTES.min(pages)
+            || length > pages.saturating_mul(self.0.page_bytes()) - PAGE_HEADER_BYTES.min(pages)
             || length > cf::LINE_BYTES_MAX + 1
         {
             return Err(DAMAGED);
         }
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start + PAGE_HEADER_BYTES as u64)?;
-        Ok((key, bytes.into()))
+        self.0.read(snapshot, number, PAGE_HEADER_BYTES, &mut bytes)?;
+        Ok((key, Cow::Owned(bytes)))
     }
+}
 
-    fn read(&self, number: u64, page: &mut Page) -> Result<(), Unreadable> {
-        let start = number.checked_mul(self.page_bytes as u64).ok_or(DAMAGED)?;
-        page.resize(self.page_bytes, 0);
-        self.file.read_exact_at(page, start)?;
-        match flags(page) & (BRANCH | LEAF) {
-            BRANCH | LEAF => Ok(()),
-            _ => Err(DAMAGED),
-        }
+/// Where a key is.
+enum Place<T> {
+    Found(T),
+    /// It is not there, and what would be in front of it is not it without its NUL.
+    Within,
+    /// It is not there, and what is in front of it is on another page.
+    AtAnEdge,
+}
+
+/// A page that is a branch or a leaf.
+fn checked(page: &[u8]) -> Result<&[u8], Unreadable> {
+    match flags(page) & (BRANCH | LEAF) {
+        BRANCH | LEAF => Ok(page),
+        _ => Err(DAMAGED),
     }
 }
 
@@ -324,11 +326,8 @@ fn search(
     Ok(Err(low))
 }
 
-fn without_nul(bytes: Bytes) -> Bytes {
-    match *bytes {
-        [.., 0] => bytes.slice(..bytes.len() - 1),
-        _ => bytes,
-    }
+fn without_nul(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(&[0]).unwrap_or(bytes)
 }
 
 fn short(bytes: &[u8], at: usize) -> u16 {
@@ -336,12 +335,12 @@ fn short(bytes: &[u8], at: usize) -> u16 {
     u16::from_ne_bytes(found.copied().unwrap_or_default())
 }
 
-fn long(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn long(bytes: &[u8], at: usize) -> u32 {
     let found = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
     u32::from_ne_bytes(found.copied().unwrap_or_default())
 }
 
-fn longer(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn longer(bytes: &[u8], at: usize) -> u64 {
     let found = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
     u64::from_ne_bytes(found.copied().unwrap_or_default())
 }
@@ -380,16 +379,7 @@ impl<'a> Writer<'a> {
         each: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), FileError>) -> Result<(), FileError>,
     ) -> Result<(), FileError> {
         let failed = |error| failed(self.file.path(), error);
-        let reading = self.environment.read_txn().map_err(failed)?;
-        let opened = self.environment.open_databases_and_commit(reading, |opener, reading| {
-            opener
-                .open_database::<heed::types::Bytes, heed::types::Bytes>(reading, None)
-                .map(CommitOrAbort::<_, ()>::Commit)
-        });
-        let CommitOrAbort::Commit(Some(database)) = opened.map_err(failed)? else {
-            let source = io::Error::other("LMDB opened it without a database");
-            return Err(FileError::new("write", self.file.path(), source));
-        };
+        let database = self.database()?;
         let mut transaction = self.environment.write_txn().map_err(failed)?;
         each(&mut |encoded| {
             let Some((key, value, _)) = entry(encoded) else { return Ok(()) };
@@ -399,6 +389,21 @@ impl<'a> Writer<'a> {
             database.put(&mut transaction, &key, &value).map_err(failed)
         })?;
         transaction.commit().map_err(failed)
+    }
+
+    /// The one without a name.
+    fn database(&self) -> Result<heed::Database<AnyBytes, AnyBytes>, FileError> {
+        let failed = |error| failed(self.file.path(), error);
+        let reading = self.environment.read_txn().map_err(failed)?;
+        let opened = self.environment.open_databases_and_commit(reading, |opener, reading| {
+            let opened = opener.open_database::<AnyBytes, AnyBytes>(reading, None);
+            opened.map(CommitOrAbort::<_, ()>::Commit)
+        });
+        let CommitOrAbort::Commit(Some(database)) = opened.map_err(failed)? else {
+            let source = io::Error::other("LMDB opened it without a database");
+            return Err(FileError::new("write", self.file.path(), source));
+        };
+        Ok(database)
     }
 
     /// Closes the file, and returns how long it is.
@@ -483,6 +488,95 @@ mod tests {
         }
     }
 
+    /// A file with these keys as they are, in the order of their bytes.
+    fn file_of_bytes(entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("t.lmdb");
+        let new = Replacement::create(&target, 0o644).unwrap();
+        let writer = Writer::begin(&new, entries.len() as u64, 1 << 20).unwrap();
+        let database = writer.database().unwrap();
+        let mut transaction = writer.environment.write_txn().unwrap();
+        for (key, value) in entries {
+            database.put(&mut transaction, key, value).unwrap();
+        }
+        transaction.commit().unwrap();
+        writer.finish().unwrap();
+        new.commit().unwrap();
+        std::fs::read(target).unwrap()
+    }
+
+    #[test]
+    fn keys_with_and_without_a_nul_are_found_also_where_they_lie_on_two_pages() {
+        // Values large enough that nearly every key is the first or the last of a page.
+        for value_bytes in [1, 700, 1500] {
+            let value = |text: String| format!("{text:.<value_bytes$}").into_bytes();
+            let mut entries = Vec::new();
+            for n in 0..300 {
+                let key = format!("user{n}").into_bytes();
+                let with_nul = [&*key, &[0]].concat();
+                match n % 3 {
+                    0 => entries.push((key, value(format!("plain {n}")))),
+                    1 => entries.push((with_nul, value(format!("nul {n}")))),
+                    _ => {
+                        entries.push((key, value(format!("plain {n}"))));
+                        entries.push((with_nul, value(format!("nul {n}"))));
+                    }
+                }
+            }
+            let table = table(file_of_bytes(&entries)).unwrap();
+            for n in 0..300 {
+                let expected = if n % 3 == 0 { format!("plain {n}") } else { format!("nul {n}") };
+                let found = table.get(format!("user{n}").as_bytes()).unwrap().unwrap();
+                assert_eq!(*found, *value(expected), "user{n}");
+                assert_eq!(table.get(format!("user{n}.").as_bytes()).unwrap(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_file_is_of_the_latest_transaction_and_within_a_limit() {
+        use std::sync::RwLock;
+
+        #[derive(Debug)]
+        struct Changing(Arc<RwLock<Vec<u8>>>);
+        impl ReadAt for Changing {
+            fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+                Bytes::from(self.0.read().unwrap().clone()).read_exact_at(buffer, offset)
+            }
+        }
+        let before = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "1".to_owned())];
+        let content = Arc::new(RwLock::new(file(&before)));
+        let table = Lmdb::open(Arc::new(Changing(content.clone()))).unwrap();
+        assert_eq!(found(&table, "a").as_deref(), Some("1"));
+
+        // One transaction later.
+        let mut after = file(&[("a".to_owned(), "2".to_owned())]);
+        for meta in [0, 4096] {
+            let transaction = longer(&after, meta + 144) + 1000;
+            after[meta + 144..meta + 152].copy_from_slice(&transaction.to_ne_bytes());
+        }
+        *content.write().unwrap() = after;
+        table.0.look_again();
+        assert_eq!(found(&table, "a").as_deref(), Some("2"));
+        assert_eq!(found(&table, "b"), None);
+        // Whoever would read a page of a file that is gone says so.
+        content.write().unwrap().clear();
+        table.0.look_again();
+        assert_eq!(table.get(b"a").unwrap_err().to_string(), "it was cut");
+
+        let kept_bytes_max = 1 << 20;
+        let many: Vec<_> = (0..2_000).map(|n| (format!("{n:06}"), "v".repeat(1500))).collect();
+        let mut table = self::table(file(&many)).unwrap();
+        table.0.keep_at_most(kept_bytes_max);
+        for _ in 0..2 {
+            for (key, value) in &many {
+                assert_eq!(found(&table, key).as_ref(), Some(value));
+            }
+        }
+        let kept = table.0.kept_bytes();
+        assert!(kept <= kept_bytes_max && kept > kept_bytes_max - 8192, "{kept}");
+    }
+
     #[test]
     fn a_file_that_was_cut_never_says_that_a_key_is_missing() {
         let entries = some(120);
@@ -521,7 +615,8 @@ mod tests {
     #[test]
     fn a_tree_that_is_its_own_child_comes_to_an_end() {
         let mut file = file(&some(2000));
-        let number = table(file.clone()).unwrap().meta().unwrap().root;
+        let number =
+            table(file.clone()).unwrap().0.undisturbed(|it| Ok(it.root().unwrap())).unwrap();
         let root = number as usize * 4096;
         // All nodes of the root lead to the root.
         for node in 0..nodes(&file[root..root + 4096]).unwrap() {
@@ -534,20 +629,29 @@ mod tests {
 
     #[test]
     fn what_is_written_all_the_time_is_unavailable_and_not_missing() {
-        /// Every look at it finds one more transaction.
+        use std::sync::atomic::{AtomicU64, Ordering};
+
+        /// From when the number is not 0 on, every look at it finds one more transaction.
         #[derive(Debug)]
-        struct Busy(std::sync::atomic::AtomicU64, Vec<u8>);
+        struct Busy(Arc<AtomicU64>, Vec<u8>);
         impl ReadAt for Busy {
             fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
                 let mut file = self.1.clone();
-                let transaction = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                file[144..152].copy_from_slice(&(1000 + transaction).to_le_bytes());
+                if self.0.load(Ordering::Relaxed) > 0 {
+                    let transaction = self.0.fetch_add(1, Ordering::Relaxed);
+                    file[4096 + 144..4096 + 152].copy_from_slice(&transaction.to_le_bytes());
+                }
                 Bytes::from(file).read_exact_at(buffer, offset)
             }
         }
-        let table = Lmdb::open(Arc::new(Busy(0.into(), file(&some(3))))).unwrap();
-        let why = table.get(b"user1@example.com").unwrap_err();
-        assert_eq!(why.to_string(), "it is written to all the time");
+        let transaction = Arc::new(AtomicU64::new(0));
+        let busy = || Arc::new(Busy(transaction.clone(), file(&some(3))));
+        let table = Lmdb::open(busy()).unwrap();
+        transaction.store(1000, Ordering::Relaxed);
+        table.0.look_again();
+        let all_the_time = "it is written to all the time";
+        assert_eq!(table.get(b"user1@example.com").unwrap_err().to_string(), all_the_time);
+        assert_eq!(Lmdb::open(busy()).unwrap_err().to_string(), all_the_time);
     }
 
     #[test]

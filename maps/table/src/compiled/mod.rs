@@ -13,6 +13,7 @@ mod collection;
 mod layout;
 mod lmdb;
 mod native;
+mod pages;
 mod replacement;
 mod stored;
 #[cfg(test)]
@@ -144,8 +145,8 @@ impl Lookup for Compiled<Cdb> {
 
 impl Lookup for Compiled<Lmdb> {
     fn lookup(&self, key: &str) -> Response {
-        let found = self.table.get(folded(key).as_bytes());
-        self.answer(found.map(|value| value.map(Value::from_utf8)))
+        let text = |value: &[u8]| std::str::from_utf8(value).ok().map(Value::from);
+        self.answer(self.table.get_as(folded(key).as_bytes(), text))
     }
 }
 
