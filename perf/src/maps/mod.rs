@@ -1,11 +1,13 @@
 //! `perf maps`: what tables cost, ringpost's beside Postfix's.
 //!
 //! A measurement of one kind of table is a module with a `section` that returns its part of the finding, and
-//! a line in `main`; compiled tables are in `compiled.rs`.
+//! a line in `main`.
 
 mod compiled;
 mod mailboxes;
+mod patterns;
 mod postmap;
+mod rules;
 
 use std::path::PathBuf;
 
@@ -26,6 +28,12 @@ pub(crate) struct Options {
     /// More keys than these are too many for a peer: hash: takes minutes for ten million.
     #[arg(long, default_value_t = 1_000_000)]
     peer_keys_max: u64,
+    /// How many rules the tables of patterns have.
+    #[arg(long, value_delimiter = ',', default_value = "10,10000")]
+    rules: Vec<usize>,
+    /// How many networks the tables of networks have.
+    #[arg(long, value_delimiter = ',', default_value = "10,100000")]
+    networks: Vec<usize>,
     /// Where the tables are made.
     #[arg(long, default_value = "/var/tmp/perf-maps")]
     directory: PathBuf,
@@ -40,6 +48,7 @@ pub(crate) struct Options {
 /// `perf maps`.
 pub(crate) fn main(options: &Options) -> Result<Output> {
     let interrupt = Interrupt::watch()?;
-    let sections = [compiled::section(options, &interrupt)?];
+    let sections =
+        [compiled::section(options, &interrupt)?, patterns::section(options, &interrupt)?];
     Ok(Output::Markdown(sections.join("\n")))
 }

@@ -17,6 +17,7 @@ use super::filter::{Census, Filter, FilterBuilder};
 use super::grammar::{Pattern, Source};
 use super::literals::{self, Texts};
 use super::matcher::Matcher;
+use super::places::Places;
 use super::replacement::{Part, Replacement};
 use super::tree::Node;
 use crate::Value;
@@ -31,6 +32,13 @@ const TOGETHER_MAX: usize = 64;
 /// Memory of such an automaton before it is run, and of its states.
 const TOGETHER_NFA_BYTES_MAX: usize = 8 << 20;
 const TOGETHER_STATES_BYTES_MAX: usize = 2 << 20;
+
+/// Patterns that are tried on one line before it is worth to know where in it everything is, which costs as
+/// much as trying some more.
+const TRIED_BEFORE_PLACES: u32 = 24;
+
+/// The shortest such line.
+const PLACES_LINE_BYTES_MIN: usize = 1024;
 
 /// A pattern by its number, and whether it must not match.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +108,8 @@ pub(super) struct Failure {
 impl Engine {
     /// The text of the first rule that applies to `line`. What groups matched is put in as it is.
     pub(super) fn find(&self, line: &[u8]) -> Result<Option<Found<'_>>, Failure> {
-        let mut search = Search { engine: self, line, known: SmallVec::new() };
+        let mut search =
+            Search { engine: self, line, known: Known::default(), tried: 0, places: None };
         let Some(rule) = search.first_rule()? else {
             return Ok(None);
         };
@@ -139,7 +148,33 @@ struct Search<'a> {
     engine: &'a Engine,
     line: &'a [u8],
     /// Patterns that were tried and may be asked for again.
-    known: SmallVec<[(u32, bool); 16]>,
+    known: Known,
+    /// How many patterns have been tried.
+    tried: u32,
+    places: Option<Places>,
+}
+
+/// What is known of patterns: nearly always of a few.
+#[derive(Default)]
+struct Known {
+    few: SmallVec<[(u32, bool); 16]>,
+    further: Option<HashMap<u32, bool>>,
+}
+
+impl Known {
+    fn get(&self, pattern: u32) -> Option<bool> {
+        let few = self.few.iter().rev().find(|(known, _)| *known == pattern);
+        let further = || self.further.as_ref()?.get(&pattern).copied();
+        few.map(|(_, matches)| *matches).or_else(further)
+    }
+
+    fn insert(&mut self, pattern: u32, matches: bool) {
+        if self.few.len() < self.few.inline_size() {
+            self.few.push((pattern, matches));
+        } else {
+            self.further.get_or_insert_default().insert(pattern, matches);
+        }
+    }
 }
 
 impl Search<'_> {
@@ -189,7 +224,7 @@ impl Search<'_> {
         let mut candidates: SmallVec<[u32; 32]> = SmallVec::new();
         for (at, &pattern) in together.patterns.iter().enumerate() {
             if matched.contains(regex_automata::PatternID::must(at)) {
-                self.known.push((pattern, true));
+                self.known.insert(pattern, true);
                 candidates.extend_from_slice(&self.engine.rules_of[pattern as usize]);
             }
         }
@@ -214,15 +249,19 @@ impl Search<'_> {
 
     fn holds(&mut self, condition: Condition, line: u32) -> Result<bool, Failure> {
         let Condition { pattern, negated } = condition;
-        let known = self.known.iter().rev().find(|(known, _)| *known == pattern);
-        if let Some((_, matches)) = known {
-            return Ok(*matches != negated);
+        if let Some(matches) = self.known.get(pattern) {
+            return Ok(matches != negated);
+        }
+        self.tried += 1;
+        if self.tried == TRIED_BEFORE_PLACES && self.line.len() >= PLACES_LINE_BYTES_MIN {
+            self.places = Some(Places::of(self.line));
         }
         let matcher = &self.engine.matchers[pattern as usize];
-        let matches =
-            matcher.matches(self.line, &self.engine.used).map_err(|why| Failure { line, why })?;
+        let matches = matcher
+            .matches(self.line, self.places.as_ref(), &self.engine.used)
+            .map_err(|why| Failure { line, why })?;
         if !matcher.is_sequence() {
-            self.known.push((pattern, matches));
+            self.known.insert(pattern, matches);
         }
         Ok(matches != negated)
     }

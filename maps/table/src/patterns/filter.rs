@@ -19,6 +19,9 @@ const MAP_BITS_MAX: u32 = 20;
 /// Bits of the map for each text: two of 32 are set, so that one place in 250 is suspected in vain.
 const BITS_PER_TEXT: usize = 32;
 
+/// Suspects of one line, the same ones perhaps several times, before they are looked through for that.
+const SUSPECTS_BEFORE_LOOK: usize = 4096;
+
 /// What a line was found to have: numbers that were given to [`FilterBuilder::add`], ascending.
 pub(super) type Suspects = SmallVec<[u32; 32]>;
 
@@ -158,12 +161,13 @@ impl Filter {
     /// The numbers of the texts that are in `line`.
     pub(super) fn suspects(&self, line: &[u8]) -> Suspects {
         let mut suspects = Suspects::new();
+        let mut room = SUSPECTS_BEFORE_LOOK;
         if self.has_long {
             for (at, window) in line.windows(4).enumerate() {
                 let gram = u32::from_le_bytes([window[0], window[1], window[2], window[3]])
                     | u32::from_le_bytes([fold(0); 4]);
                 if self.may_have(gram) {
-                    self.compare(gram, line, at, &mut suspects);
+                    self.compare(gram, line, at, &mut suspects, &mut room);
                 }
             }
         }
@@ -172,7 +176,7 @@ impl Filter {
                 let gram =
                     u32::from_le_bytes([fold(window[0]), fold(window[1]), fold(window[2]), 0]);
                 if self.may_have(gram) {
-                    self.compare(gram, line, at, &mut suspects);
+                    self.compare(gram, line, at, &mut suspects, &mut room);
                 }
             }
         }
@@ -188,7 +192,14 @@ impl Filter {
     }
 
     #[cold]
-    fn compare(&self, gram: Gram, line: &[u8], at: usize, suspects: &mut Suspects) {
+    fn compare(
+        &self,
+        gram: Gram,
+        line: &[u8],
+        at: usize,
+        suspects: &mut Suspects,
+        room: &mut usize,
+    ) {
         let Some(&(first, end)) = self.grams.get(&gram) else {
             return;
         };
@@ -198,9 +209,10 @@ impl Filter {
             let Some(here) = line.get(start..start + text.len()) else { continue };
             if here.iter().zip(text).all(|(&b, &folded)| fold(b) == folded) {
                 // A line that repeats itself makes no list that grows with it.
-                if suspects.len() >= 4096 {
+                if suspects.len() >= *room {
                     suspects.sort_unstable();
                     suspects.dedup();
+                    *room = SUSPECTS_BEFORE_LOOK.max(2 * suspects.len());
                 }
                 if suspects.last() != Some(&place.number) {
                     suspects.push(place.number);

@@ -10,6 +10,7 @@ use regex_automata::{Anchored, Input, MatchKind};
 
 use super::backtracking::{Backtracking, Groups};
 use super::grammar::{Flags, Source};
+use super::places::Places;
 use super::sequence::Sequence;
 use super::tree::Node;
 use super::{perl, posix};
@@ -98,10 +99,16 @@ impl Matcher {
         matches!(self.test, Test::Sequence(_))
     }
 
-    /// Whether the pattern matches; an error where that takes too long to find out.
-    pub(super) fn matches(&self, text: &[u8], used: &AtomicUsize) -> Result<bool, String> {
+    /// Whether the pattern matches; an error where that takes too long to find out. `places` are those of
+    /// the text, where they are known.
+    pub(super) fn matches(
+        &self,
+        text: &[u8],
+        places: Option<&Places>,
+        used: &AtomicUsize,
+    ) -> Result<bool, String> {
         match &self.test {
-            Test::Sequence(sequence) => Ok(sequence.matches(text)),
+            Test::Sequence(sequence) => Ok(sequence.matches(text, places)),
             Test::Automaton(automaton) => {
                 Ok(self.automaton(automaton, used)?.is_match(Input::new(text)))
             }

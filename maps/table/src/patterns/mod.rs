@@ -11,6 +11,7 @@ mod grammar;
 mod literals;
 mod matcher;
 mod perl;
+mod places;
 mod posix;
 mod replacement;
 mod sequence;

@@ -330,6 +330,30 @@ fn many_rules_of_any_kind_answer_as_if_tried_in_order() {
     }
 }
 
+/// Somebody who knows all rules writes such a line.
+#[test]
+fn of_a_line_with_the_words_of_all_rules_the_first_that_applies_is_found() {
+    let rules = 300;
+    let (mut text, mut line) = (String::new(), "Subject:".to_owned());
+    for n in 0..rules {
+        text += &format!("/^Subject: .*one{n}one.*two{n}two/ sequence {n}\n");
+        text += &format!("/^Subject: .*two{n}two[0-9]/ automaton {n}\n");
+        line += &format!(" two{n}two one{n}one");
+    }
+    for kind in ["regexp", "pcre"] {
+        let table = open(kind, &text);
+        assert_eq!(find(&table, &line), None);
+        for n in [0, 100, rules - 1] {
+            let further = format!("{line} TWO{n}TWO");
+            assert_eq!(find(&table, &further), Some(format!("sequence {n}")));
+            let further = format!("{line} two{n}two5");
+            assert_eq!(find(&table, &further), Some(format!("sequence {n}")));
+        }
+        let further = format!("{line} two1two5 two0two5").replace("one0one", "");
+        assert_eq!(find(&table, &further).as_deref(), Some("automaton 0"));
+    }
+}
+
 #[test]
 fn rules_in_braces_are_rules() {
     let table = Table::open("pcre:{{/^x(.)/ REJECT $1}, {if /y/} {/z/ z} {endif}}", &crate::Disk);

@@ -1,95 +1,11 @@
-//! What a line costs in tables of patterns and networks of different sizes.
-//!
-//! `cargo run --release -p table --example pattern_cost`. The rules are of the kind header checks are made
-//! of; the lines are those of an ordinary message, and lines made to match.
+//! What tables of patterns and networks are measured with: rules of the kind header checks are made of, lines
+//! of an ordinary message and lines made to match, and networks as blocklists have them.
 
-use std::hint::black_box;
+use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
-
-use table::{Memory, Response, Table};
-
-/// How long each figure is measured, and how often.
-const ROUND: Duration = Duration::from_millis(10);
-const ROUNDS: usize = 40;
-
-fn main() {
-    for kind in ["regexp", "pcre"] {
-        for rules in [10, 100, 1_000, 10_000] {
-            let (text, matching) = rules_and_lines(kind, rules);
-            let started = Instant::now();
-            let table = open(kind, text);
-            let opened = started.elapsed();
-            let ordinary: Vec<String> = ORDINARY.iter().map(|&line| line.to_owned()).collect();
-            println!(
-                "{kind:7} {rules:6} rules: {:5.0} ns a line that matches none, {:5.0} ns one of ten that match, \
-                 {:5.0} ns one of {rules}; opened in {opened:?}",
-                nanoseconds(&table, &ordinary),
-                nanoseconds(&table, &matching[..10]),
-                nanoseconds(&table, &matching),
-            );
-        }
-    }
-    for (v6, rules) in [(false, 10), (false, 1_000), (false, 100_000), (true, 10), (true, 100_000)]
-    {
-        let mut draw = Draw(7);
-        let mut text = String::new();
-        let mut keys = Vec::new();
-        for rule in 0..rules {
-            let (length, address) = (12 + draw.below(21), draw.next());
-            let (net, host) = match v6 {
-                false => {
-                    let bits = address as u32;
-                    let net = bits & u32::MAX << (32 - length);
-                    (Ipv4Addr::from_bits(net).to_string(), Ipv4Addr::from_bits(bits).to_string())
-                }
-                true => {
-                    let bits = 0x2001 << 112 | u128::from(address) << 48;
-                    let net = bits & u128::MAX << (108 - length);
-                    (Ipv6Addr::from_bits(net).to_string(), Ipv6Addr::from_bits(bits).to_string())
-                }
-            };
-            let length = if v6 { 20 + length } else { length };
-            text += &format!("{net}/{length} REJECT rule {}\n", rule % 10);
-            keys.push(host);
-        }
-        keys.truncate(4096);
-        let started = Instant::now();
-        let table = open("cidr", text);
-        let opened = started.elapsed();
-        println!(
-            "cidr    {rules:6} rules: {:6.0} ns; opened in {opened:?}",
-            nanoseconds(&table, &keys)
-        );
-    }
-}
-
-fn open(kind: &str, text: String) -> Table {
-    let table = Table::open(&format!("{kind}:/t"), &Memory::default().with("/t", text));
-    assert_eq!(table.trouble(), None);
-    assert!(table.notes().is_empty(), "{:?}", table.notes().first());
-    table
-}
-
-/// The quickest of some rounds: other programs only ever make one slower.
-fn nanoseconds(table: &Table, keys: &[String]) -> f64 {
-    let round = || {
-        let started = Instant::now();
-        let mut lookups = 0;
-        while started.elapsed() < ROUND {
-            for key in keys {
-                let Response::Ready(answer) = table.lookup(black_box(key)) else { unreachable!() };
-                let _ = black_box(answer);
-            }
-            lookups += keys.len();
-        }
-        started.elapsed().as_nanos() as f64 / lookups as f64
-    };
-    (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
-}
 
 /// A mixture, and for each rule a line that it matches.
-fn rules_and_lines(kind: &str, rules: usize) -> (String, Vec<String>) {
+pub(super) fn rules_and_lines(kind: &str, rules: usize) -> (String, Vec<String>) {
     let mut draw = Draw(1);
     let mut text = String::new();
     let mut lines = Vec::new();
@@ -136,8 +52,52 @@ fn rules_and_lines(kind: &str, rules: usize) -> (String, Vec<String>) {
     (text, lines)
 }
 
+/// Networks of all lengths, and an address within each.
+pub(super) fn networks(v6: bool, rules: usize) -> (String, Vec<String>) {
+    let mut draw = Draw(7);
+    let (mut text, mut keys) = (String::new(), Vec::new());
+    for rule in 0..rules {
+        let (length, address) = (12 + draw.below(21), draw.next());
+        let (net, length, host) = if v6 {
+            let bits = 0x2001 << 112 | u128::from(address) << 48;
+            let net = Ipv6Addr::from_bits(bits & u128::MAX << (108 - length));
+            (net.to_string(), 20 + length, Ipv6Addr::from_bits(bits).to_string())
+        } else {
+            let bits = address as u32;
+            let net = Ipv4Addr::from_bits(bits & u32::MAX << (32 - length));
+            (net.to_string(), length, Ipv4Addr::from_bits(bits).to_string())
+        };
+        let _ = writeln!(text, "{net}/{length} REJECT rule {}", rule % 10);
+        keys.push(host);
+    }
+    (text, keys)
+}
+
+/// One line of 100,000 bytes at most that has all words of the rules about subjects, none of them in the order
+/// that a rule wants.
+pub(super) fn line_of_all_words(lines: &[String]) -> String {
+    let mut line = "Subject:".to_owned();
+    for words in lines.iter().filter_map(|line| line.strip_prefix("Subject: Now with ")) {
+        let Some((word, other)) = words.trim_end_matches(" for all of you").split_once(", and ")
+        else {
+            continue;
+        };
+        if line.len() + word.len() + other.len() + 2 > LINE_BYTES_MAX {
+            break;
+        }
+        // All second words first.
+        line.insert_str("Subject:".len(), &format!(" {other}"));
+        line.push(' ');
+        line.push_str(word);
+    }
+    line
+}
+
+/// Postfix's header_size_limit.
+const LINE_BYTES_MAX: usize = 102_400;
+
 /// What comes with a message.
-const ORDINARY: &[&str] = &[
+pub(super) const ORDINARY: &[&str] = &[
     "Return-Path: <owner-discuss@lists.example.org>",
     "Received: from mail.example.net (mail.example.net [198.51.100.23])\n\tby mx.example.com with ESMTPS id 4Xy7Qz1kJcz9rxk\n\tfor <alice@example.com>; Fri, 20 Nov 2026 14:28:03 +0000 (UTC)",
     "Received: by mail.example.net (Postfix, from userid 1000)\n\tid 8A1B32C04D; Fri, 20 Nov 2026 14:27:58 +0000 (UTC)",
