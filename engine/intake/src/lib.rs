@@ -25,6 +25,7 @@ mod session;
 mod sessions;
 mod shard;
 mod store;
+mod warned;
 mod wording;
 
 pub use anvil::Anvil;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::Snapshot;
-use table::{Matched, Parents};
+use table::{Matched, Parents, Trouble};
 use wire::{BareNewline, EhloKeywords, Policy};
 
 use crate::session::CLIENT_NAME;
@@ -45,14 +45,18 @@ impl Policies {
         client: IpAddr,
         stress: bool,
         settings: &Snapshot,
-        warn: impl Fn(&str),
+        warn: impl Fn(&Trouble),
     ) -> Result<Arc<Policy>, String> {
         let exclusions = &settings.smtpd.smtpd_forbid_bare_newline_exclusions;
         let excluded = match exclusions.is_empty() {
             true => false,
             false => match exclusions.has_client(CLIENT_NAME, client, Parents::Dotted).await {
                 Matched::Yes => true,
-                Matched::No | Matched::Unavailable(_) => false,
+                Matched::No => false,
+                Matched::Unavailable(trouble) => {
+                    warn(&trouble);
+                    false
+                }
             },
         };
         let policies = if excluded { &self.bare_newline } else { &self.normal };
@@ -70,7 +74,7 @@ impl Policies {
                 Ok(Arc::new(Policy { discard_ehlo_keywords, ..(**policy).clone() }))
             }
             Err(trouble) => {
-                warn(&trouble.to_string());
+                warn(&trouble);
                 Err(format!("421 4.3.0 {} Server local data error\r\n", policy.hostname))
             }
         }

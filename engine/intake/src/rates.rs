@@ -47,7 +47,11 @@ impl Service {
         let exempt = &self.settings.smtpd.smtpd_client_event_limit_exceptions;
         match exempt.has_client(CLIENT_NAME, peer.ip(), Parents::Dotted).await {
             Matched::Yes => true,
-            Matched::No | Matched::Unavailable(_) => false,
+            Matched::No => false,
+            Matched::Unavailable(trouble) => {
+                self.warn(&trouble, 0);
+                false
+            }
         }
     }
 

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use config::Snapshot;
+use mail::Time;
 use mail::log::Event;
 use ring::{Listener, Stream};
+use table::Trouble;
 use tokio::sync::Notify;
 use wire::Policy;
 
@@ -87,8 +89,14 @@ impl Service {
     /// What a session with this client follows, or what the client is told instead.
     pub(crate) async fn policy(&self, client: IpAddr, number: u32) -> Result<Arc<Policy>, String> {
         let stress = self.shard.is_stressed();
-        let warn = |text: &str| (self.log)("smtpd", number.into(), Event::Warning { text });
+        let warn = |trouble: &Trouble| self.warn(trouble, number);
         self.policies.of(client, stress, &self.settings, warn).await
+    }
+
+    /// Says which table cannot answer, and why; not with each client that comes.
+    pub(crate) fn warn(&self, trouble: &Trouble, number: u32) {
+        let warning = |text: &str| (self.log)("smtpd", number.into(), Event::Warning { text });
+        self.shard.warned.about(trouble, Time::now(), warning);
     }
 
     /// The reply for a client that there is no room for, whoever it is.

@@ -10,6 +10,7 @@ use queue::{Place, RingDisk, Slice};
 use crate::anvil::Anvil;
 use crate::content::Pool;
 use crate::sessions::Sessions;
+use crate::warned::Warned;
 
 /// The time zone of `Received:` is looked up this often.
 const ZONE_SECS: u64 = 60;
@@ -42,6 +43,7 @@ pub struct Shard {
     pub(crate) accepted: Box<dyn Fn(Accepted)>,
     pub(crate) pool: Pool,
     pub(crate) anvil: Anvil,
+    pub(crate) warned: Warned,
     sessions: Rc<Sessions>,
     limits: Limits,
     /// Session numbers of this shard are this plus a multiple of the number of shards.
@@ -89,6 +91,7 @@ impl Shard {
             accepted,
             pool: Pool::default(),
             anvil,
+            warned: Warned::default(),
             sessions: Rc::default(),
             limits,
             next_number: Cell::new(as_u32(number.0 + 1)),
