@@ -43,7 +43,7 @@ pub use files::{Disk, FILE_BYTES_MAX, Files, Memory, ReadAt};
 pub use format::Format;
 pub use mapped::map as map_file;
 pub use maps::{MapList, Step};
-pub use matching::{FILE_DEPTH_MAX, MatchList, Matched, Parents};
+pub use matching::{FILE_DEPTH_MAX, LIST_FILES_MAX, MatchList, Matched, Parents};
 pub use network::{Network, NetworkError};
 pub use order::{Form, Keys, split_extension};
 pub use table::{Lookup, NESTING_DEPTH_MAX, Table, Tables, types};

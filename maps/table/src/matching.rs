@@ -18,6 +18,10 @@ use crate::{Answer, Network, Note, Table, Tables, Trouble};
 /// How deep files of patterns may name further files.
 pub const FILE_DEPTH_MAX: usize = 10;
 
+/// How many files of patterns one list may name, with those that they name: with ten in each, and ten deep,
+/// it would be ten thousand million.
+pub const LIST_FILES_MAX: usize = 1000;
+
 /// Whether something is on a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -82,6 +86,7 @@ struct Literals {
 impl MatchList {
     /// Reads a list; `parameter` is what errors name it by.
     pub fn open(parameter: &str, value: &str, tables: &Tables<'_>) -> Self {
+        tables.begin_list();
         let mut list = Self::default();
         list.add(parameter, tables, value, &[]);
         list
@@ -260,6 +265,10 @@ impl MatchList {
             let cause = format!("files name each other more than {FILE_DEPTH_MAX} deep");
             return self.fail(matches, trouble(parameter, path, &cause));
         }
+        if !tables.add_list_file() {
+            let cause = format!("the list names more than {LIST_FILES_MAX} files");
+            return self.fail(matches, trouble(parameter, path, &cause));
+        }
         let file = ListFile::open(parameter, path, within, tables);
         self.rules.push(Rule { matches, pattern: Pattern::File(file) });
     }
@@ -394,6 +403,27 @@ mod tests {
 
     fn has_address(value: &str, address: &str) -> Matched {
         block_on(list(value).has_address(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_list_names_no_more_files_than_it_may_however_they_name_each_other() {
+        // Each of ten names all that are one deeper: ten thousand million readings.
+        let names = |depth: usize| (0..10).map(|n| format!("/{depth}-{n} ")).collect::<String>();
+        let mut files = Memory::default().with("/small", "example.com\n");
+        for depth in 0..FILE_DEPTH_MAX {
+            for n in 0..10 {
+                files = files.with(format!("/{depth}-{n}"), names(depth + 1));
+            }
+        }
+        let tables = Tables::new(&files);
+        let ours = MatchList::open("mydestination", &names(0), &tables);
+        let too_many = format!("the list names more than {LIST_FILES_MAX} files");
+        assert!(ours.troubles().iter().any(|it| it.to_string().contains(&too_many)));
+        // What is on it, nobody knows.
+        assert!(matches!(block_on(ours.has("example.com")), Matched::Unavailable(_)));
+        // It is no matter to the next one.
+        let next = MatchList::open("relay_domains", "/small", &tables);
+        assert_eq!(block_on(next.has("example.com")), Matched::Yes);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use crate::at_hand;
 use crate::constant::Broken;
 use crate::list_file::ListFile;
+use crate::matching::LIST_FILES_MAX;
 use crate::types::TYPES;
 use crate::{Answer, Files, Nature, Note, Opening, Response, Trouble, Type, Value};
 
@@ -93,6 +94,8 @@ pub struct Tables<'a> {
     opened: RefCell<HashMap<Box<str>, Table>>,
     lists: RefCell<Vec<Arc<ListFile>>>,
     depth: Cell<usize>,
+    /// Files that the list being read has named so far, with those that they name.
+    list_files: Cell<usize>,
 }
 
 impl<'a> Tables<'a> {
@@ -104,6 +107,7 @@ impl<'a> Tables<'a> {
             opened: RefCell::default(),
             lists: RefCell::default(),
             depth: Cell::new(0),
+            list_files: Cell::new(0),
         }
     }
 
@@ -142,6 +146,17 @@ impl<'a> Tables<'a> {
     /// The files that tables are read from.
     pub fn files(&self) -> &'a dyn Files {
         self.files
+    }
+
+    /// Another list begins, or is read again.
+    pub(crate) fn begin_list(&self) {
+        self.list_files.set(0);
+    }
+
+    /// The list names another file; false where it has as many as it may have.
+    pub(crate) fn add_list_file(&self) -> bool {
+        self.list_files.set(self.list_files.get() + 1);
+        self.list_files.get() <= LIST_FILES_MAX
     }
 
     /// Takes note of a file of patterns that was read.

@@ -411,6 +411,43 @@ fn a_source_that_is_no_good_leaves_the_table_as_it_was() {
 }
 
 #[test]
+fn a_line_of_a_gigabyte_takes_no_more_memory_than_one_that_is_allowed() {
+    let place = Place::new();
+    place.file("s", "a 1\n");
+    place.expect(&["postmap", "s"], b"");
+    // It is not on the disk.
+    place.file("s", "b 1\nc ");
+    let source = fs::OpenOptions::new().write(true).open(place.path("s")).expect("a file");
+    source.set_len(1 << 30).expect("room for nothing");
+    // A hundred times less than the line, once the program itself is there.
+    let limited = ["-c", "ulimit -v 300000 && exec etc/postmap \"$@\"", "sh", "s"];
+    let did = place.run_program(Path::new("/bin/sh"), &limited, b"");
+    let why = "postmap: fatal: s, line 2: this line is longer than 4194304 bytes";
+    assert!(did.code == Some(1) && did.err.starts_with(why), "{did:?}");
+    assert_eq!(place.expect(&["postmap", "-s", "s"], b""), "a\t1\n");
+    assert_eq!(place.names(), ["etc", "s", "s.db"]);
+
+    // From somebody who goes on for as long as he is listened to.
+    let mut child = Command::new(place.path("etc/postmap"))
+        .args(["-i", "s"])
+        .current_dir(place.path(""))
+        .env("MAIL_CONFIG", place.path("etc"))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("postmap");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let piece = vec![b'x'; 1 << 16];
+    let pieces = (0..1 << 14).take_while(|_| stdin.write_all(&piece).is_ok()).count();
+    assert!(pieces * piece.len() < 16 << 20, "{pieces} pieces were read");
+    let output = child.wait_with_output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 1: this line is longer than 4194304 bytes"), "{said}");
+    assert_eq!(place.expect(&["postmap", "-s", "s"], b""), "a\t1\n");
+}
+
+#[test]
 fn a_first_table_of_an_empty_source_is_an_empty_table() {
     let place = Place::new();
     place.file("s", "");

@@ -392,7 +392,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The one without a name.
-    fn database(&self) -> Result<heed::Database<AnyBytes, AnyBytes>, FileError> {
+    fn database(&self) -> Result<heed::Database<'_, AnyBytes, AnyBytes>, FileError> {
         let failed = |error| failed(self.file.path(), error);
         let reading = self.environment.read_txn().map_err(failed)?;
         let opened = self.environment.open_databases_and_commit(reading, |opener, reading| {
