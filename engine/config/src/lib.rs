@@ -38,7 +38,7 @@ pub use print::{Printed, markdown};
 pub use problem::{Problem, Severity};
 pub use reader::Reader;
 pub use row::{Bounds, Default, Row, Status};
-pub use settings::Settings;
+pub use settings::{Settings, call};
 pub use snapshot::Snapshot;
 pub use source::{Machine, Origin, Sources};
 pub use syntax::{Nonblank, Raw};

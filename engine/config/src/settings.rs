@@ -226,21 +226,25 @@ impl Scope for Under<'_> {
         self.settings.row(name).map(|row| default(row, &self.settings.named))
     }
 
-    /// The functions that Postfix registers (src/util/mac_midna.c). What needs no conversion stays as it
-    /// is, whatever it is.
     fn call(&self, function: &str, argument: &str) -> Option<Result<String, String>> {
-        let bad = |form| format!("\"{argument}\" is no domain name that has {form} form");
-        match function {
-            "domain_to_ascii" => Some(
-                mail::domain::to_ascii(argument)
-                    .map(Cow::into_owned)
-                    .ok_or_else(|| bad("an ASCII")),
-            ),
-            "domain_to_utf8" if argument.is_ascii() && !mail::domain::is_host_name(argument) => {
-                Some(Err(bad("a Unicode")))
-            }
-            "domain_to_utf8" => Some(Ok(mail::domain::to_unicode(argument).into_owned())),
-            _ => None,
+        call(function, argument)
+    }
+}
+
+/// Applies `${function{argument}}`; `None` where there is no such function. Those that Postfix registers
+/// (src/util/mac_midna.c); what needs no conversion stays as it is, whatever it is.
+pub fn call(function: &str, argument: &str) -> Option<Result<String, String>> {
+    let bad = |form| format!("\"{argument}\" is no domain name that has {form} form");
+    match function {
+        "domain_to_ascii" => Some(
+            mail::domain::to_ascii(argument)
+                .map(Cow::into_owned)
+                .ok_or_else(|| bad("an ASCII")),
+        ),
+        "domain_to_utf8" if argument.is_ascii() && !mail::domain::is_host_name(argument) => {
+            Some(Err(bad("a Unicode")))
         }
+        "domain_to_utf8" => Some(Ok(mail::domain::to_unicode(argument).into_owned())),
+        _ => None,
     }
 }

@@ -449,14 +449,21 @@ impl Entry {
         line.text
     }
 
-    /// All on one line with single blanks, from a field on: for JSON.
-    pub fn print_plainly(&self, from: Field, style: Style<'_>) -> String {
+    /// All on one line with single blanks: for JSON.
+    pub fn print_plainly(&self, style: Style<'_>) -> String {
         let mut text = String::new();
-        for field in &self.words[from as usize..FIELDS] {
+        for field in &self.words[..Field::Command as usize] {
             push_word(&mut text, &field.text);
-            if from != Field::Service && from != Field::Command {
-                return text;
-            }
+        }
+        push_word(&mut text, &self.print_field_plainly(Field::Command, style));
+        text
+    }
+
+    /// A field on one line with single blanks; with the command come its options and arguments.
+    pub fn print_field_plainly(&self, field: Field, style: Style<'_>) -> String {
+        let mut text = self.field(field).to_owned();
+        if field != Field::Command {
+            return text;
         }
         for argument in self.arguments() {
             match argument {

@@ -7,6 +7,7 @@
 //! said once for the whole file.
 
 mod command;
+mod edit;
 mod endpoint;
 mod entry;
 mod listen;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use cf::{Lines, Position};
 
 pub use command::Command;
+pub use edit::{Change, Edit, EditError, Edited, edit, is_one_word};
 pub use endpoint::{Endpoint, Host, Ports};
 pub use entry::{Entry, EntryError, FIELDS, Field, Note, NoteCause, Style};
 pub use listen::{ListenError, Protocols, Resolve, interfaces};
@@ -46,7 +48,7 @@ pub fn parse(file: &str, text: &[u8], ports: &Ports) -> MasterCf {
     let mut reading = Reading::default();
     for_each_entry(file, text, |position, entry| match entry {
         Ok((entry, notes)) => reading.entry(&entry, &notes, &position, ports),
-        Err(problem) => reading.problem(problem),
+        Err(none) => reading.problem(none.problem),
     });
     reading.finish(file)
 }
@@ -70,8 +72,17 @@ pub struct Written {
     pub notes: Vec<Note>,
 }
 
+/// A logical line that is no entry.
+#[derive(Clone, Debug)]
+pub struct NoEntry {
+    /// What is wrong, for the admin.
+    pub problem: Problem,
+    /// The same, and the line, where that is text.
+    pub why: Option<(EntryError, String)>,
+}
+
 /// The entries of a file in their order, and what is wrong with those that are none.
-pub fn entries(file: &str, text: &[u8]) -> Vec<Result<Written, Problem>> {
+pub fn entries(file: &str, text: &[u8]) -> Vec<Result<Written, NoEntry>> {
     let mut all = Vec::new();
     for_each_entry(file, text, |position, entry| {
         all.push(entry.map(|(entry, notes)| Written { position, entry, notes }));
@@ -82,8 +93,9 @@ pub fn entries(file: &str, text: &[u8]) -> Vec<Result<Written, Problem>> {
 fn for_each_entry(
     file: &str,
     text: &[u8],
-    mut take: impl FnMut(Position, Result<(Entry, Vec<Note>), Problem>),
+    mut take: impl FnMut(Position, Result<(Entry, Vec<Note>), NoEntry>),
 ) {
+    let unread = |problem| NoEntry { problem, why: None };
     let file: Arc<str> = file.into();
     let at = |line| Position { file: file.clone(), line };
     let physical: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
@@ -92,27 +104,28 @@ fn for_each_entry(
             _ if count >= SERVICES_MAX => {
                 let cause = format!("more than {SERVICES_MAX} services; the rest is not read");
                 let number = line.map_or_else(|(number, _)| number, |line| line.line);
-                take(at(number), Err(Problem::error(at(number), "", None, cause)));
+                take(at(number), Err(unread(Problem::error(at(number), "", None, cause))));
                 return;
             }
             Err((number, why @ cf::LineError::NothingToContinue)) => {
                 // Postfix passes over these, too (src/util/readlline.c).
                 let cause = format!("this line {why}; ignored");
-                (number, Err(Problem::warning(at(number), "", cause)))
+                (number, Err(unread(Problem::warning(at(number), "", cause))))
             }
             Err((number, why)) => {
                 let cause = format!("this line {why}");
-                (number, Err(Problem::error(at(number), "", None, cause)))
+                (number, Err(unread(Problem::error(at(number), "", None, cause))))
             }
             Ok(line) => {
                 let starts = starts_of_lines(&physical, line.line);
                 let words = words(&line.text)
                     .map(|(at, word)| Word { text: word.into(), line: starts.line_of(at) })
                     .collect();
-                (
-                    line.line,
-                    Entry::of_words(words).map_err(|why| wrong(at(line.line), &line.text, &why)),
-                )
+                let read = Entry::of_words(words).map_err(|why| NoEntry {
+                    problem: wrong(at(line.line), &line.text, &why),
+                    why: Some((why, line.text)),
+                });
+                (line.line, read)
             }
         };
         take(at(number), read);
