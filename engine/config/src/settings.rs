@@ -237,9 +237,7 @@ pub fn call(function: &str, argument: &str) -> Option<Result<String, String>> {
     let bad = |form| format!("\"{argument}\" is no domain name that has {form} form");
     match function {
         "domain_to_ascii" => Some(
-            mail::domain::to_ascii(argument)
-                .map(Cow::into_owned)
-                .ok_or_else(|| bad("an ASCII")),
+            mail::domain::to_ascii(argument).map(Cow::into_owned).ok_or_else(|| bad("an ASCII")),
         ),
         "domain_to_utf8" if argument.is_ascii() && !mail::domain::is_host_name(argument) => {
             Some(Err(bad("a Unicode")))
