@@ -118,20 +118,19 @@ impl Postfix {
             .expect("a message");
         drop(input);
         assert!(sendmail.wait().is_ok_and(|status| status.success()), "{}", self.log());
-        let mut found = None;
+        let (spool, configuration) = (self.path("spool"), self.path("etc"));
+        let (spool, configuration) = (spool.to_string_lossy(), configuration.to_string_lossy());
+        let mut text = None;
+        // The queue manager moves it from directory to directory: it is looked for until it is read.
         until_true("the message to be in the queue", || {
-            let (spool, name) = (self.path("spool"), "[0-9A-F]*");
-            let found_now = run(
-                "find",
-                [&*spool.to_string_lossy(), "-name", name, "-perm", "0700", "-type", "f"],
-            );
-            found =
-                found_now.out.lines().find(|line| !line.contains("maildrop")).map(str::to_owned);
-            found.is_some()
+            let found = run("find", [&*spool, "-name", "[0-9A-F]*", "-perm", "0700", "-type", "f"]);
+            let file = found.out.lines().find(|line| !line.contains("maildrop")).map(str::to_owned);
+            let Some(file) = file else { return false };
+            let read = run("postcat", ["-c", &configuration, shown, &file]);
+            text = read.ok.then_some(read.out);
+            text.is_some()
         });
-        let configuration = self.path("etc");
-        let configuration = configuration.to_string_lossy();
-        run("postcat", ["-c", &configuration, shown, &found.expect("a file")]).expect_ok()
+        text.expect("it was read")
     }
 
     /// Names and values, each ended by a NUL, and another one (postfix `src/util/attr_print0.c`).
