@@ -9,20 +9,22 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Gone, Link, Sources, Submitted};
+use config::Configuration;
 use intake::Accepted;
 use mail::log::Event;
-use mail::{Outcome, QueueId, Status, Time, Verdict};
+use mail::{Envelope, Outcome, QueueId, Recipient, Status, Time, Verdict};
 use qmgr::{
     Admission, Change, Cursor, Effects, Log, Message, Pending, Pull, Scheduler, Source, Transport,
 };
 use queue::{Lease, Place, Reason, RingDisk, Slice, SliceError, Standing};
+use rewrite::Rewriter;
 use tokio::sync::{Notify, mpsc};
 
-/// The only agent there is.
-const VIRTUAL: Transport = Transport(0);
+use crate::routes::{Resolved, Resolver, Routes, Way};
 
 /// Writes one line of the log.
 pub(crate) type LogLine = Rc<dyn Fn(&str, u64, Event<'_>)>;
@@ -80,6 +82,23 @@ impl Sources for Files {
     }
 }
 
+/// Recipients whose way was waited for, and is known now.
+#[derive(Default)]
+struct Found {
+    waiting: RefCell<VecDeque<(QueueId, Resolved)>>,
+    some: Notify,
+}
+
+/// A configuration to be followed from now on.
+pub(crate) struct Following {
+    /// For the services that deliver.
+    pub(crate) all: Arc<Configuration>,
+    /// What becomes of addresses.
+    pub(crate) rewriter: Arc<Rewriter>,
+    /// The scheduler's share of it, without transports.
+    pub(crate) parameters: qmgr::Parameters,
+}
+
 /// One shard's dispatcher.
 pub(crate) struct Dispatch {
     slices: Rc<Slices>,
@@ -92,6 +111,9 @@ pub(crate) struct Dispatch {
     /// Memory that a job's content lies in, until its outcome.
     leases: HashMap<u64, Lease>,
     link: Option<Link>,
+    routes: Routes,
+    resolver: Rc<Resolver>,
+    found: Rc<Found>,
     log: LogLine,
     retry_after: Duration,
 }
@@ -101,10 +123,14 @@ impl Dispatch {
     pub(crate) fn new(
         slices: Slices,
         numbers: Vec<u8>,
-        parameters: qmgr::Parameters,
+        following: Following,
         arrivals: Rc<Arrivals>,
         log: LogLine,
     ) -> Self {
+        let Following { all, rewriter, mut parameters } = following;
+        let mut routes = Routes::default();
+        routes.follow(&all, &mut |text| log("qmgr", 0, Event::Warning { text: &text }));
+        parameters.transports = routes.parameters().to_vec();
         Self {
             slices: Rc::new(slices),
             numbers: numbers.into(),
@@ -115,8 +141,22 @@ impl Dispatch {
             places: HashMap::new(),
             leases: HashMap::new(),
             link: None,
+            routes,
+            resolver: Rc::new(Resolver::new(rewriter)),
+            found: Rc::default(),
             log,
         }
+    }
+
+    /// Another configuration holds from now on. What is under way keeps its way.
+    fn follow(&mut self, following: Following) {
+        let Following { all, rewriter, mut parameters } = following;
+        let log = Rc::clone(&self.log);
+        self.routes.follow(&all, &mut |text| log("qmgr", 0, Event::Warning { text: &text }));
+        parameters.transports = self.routes.parameters().to_vec();
+        self.retry_after = parameters.minimal_backoff;
+        self.scheduler.follow(parameters);
+        self.resolver = Rc::new(Resolver::new(rewriter));
     }
 
     /// Connects to an agent. Jobs that another one had go to this one.
@@ -135,6 +175,7 @@ impl Dispatch {
         mut self,
         arena: ring::Arena,
         mut links: mpsc::UnboundedReceiver<OwnedFd>,
+        mut followings: mpsc::UnboundedReceiver<Following>,
         stop: impl Future<Output = ()>,
         grace: Duration,
     ) {
@@ -150,6 +191,8 @@ impl Dispatch {
             let wake = self.sleep_until_wake(stopping);
             tokio::select! {
                 () = self.arrivals.some.notified() => {}
+                () = self.found.some.notified() => {}
+                Some(following) = followings.recv() => self.follow(following),
                 outcomes = next_outcomes(&self.link) => match outcomes {
                     Ok(outcomes) => self.settle(outcomes),
                     Err(gone) => {
@@ -193,7 +236,10 @@ impl Dispatch {
     fn lost(&mut self) {
         if self.link.take().is_some() {
             self.leases.clear();
-            self.scheduler.agent_lost(VIRTUAL, Time::now());
+            // The others have nothing in hand.
+            for place in 0..self.routes.parameters().len() {
+                self.scheduler.agent_lost(Transport(place as u16), Time::now());
+            }
         }
     }
 
@@ -201,18 +247,24 @@ impl Dispatch {
     async fn advance(&mut self, free: usize) {
         let now = Time::now();
         self.admit(now);
+        self.take_found(now);
         let mut effects = std::mem::take(&mut self.effects);
         loop {
             let free = self.window(free);
             self.scheduler.poll(now, free, &mut effects);
             self.record(&mut effects, now);
-            self.submit(&mut effects);
+            let decided = self.submit(&mut effects);
             for line in effects.log.drain(..) {
                 self.print(&line);
             }
             debug_assert!(effects.resolve.is_empty(), "no agent redirects yet");
-            let Some(pull) = effects.pull.take() else { break };
-            self.pull(&pull, now).await;
+            let more = !decided.is_empty();
+            self.settle(decided);
+            match effects.pull.take() {
+                Some(pull) => self.pull(&pull, now).await,
+                None if more => {}
+                None => break,
+            }
         }
         self.effects = effects;
     }
@@ -225,15 +277,18 @@ impl Dispatch {
     fn admit(&mut self, now: Time) {
         while let Some(accepted) = { self.arrivals.waiting.borrow_mut().pop_front() } {
             let Accepted { id, envelope, place, has_delivered_to } = accepted;
+            if envelope.not_before.is_some_and(|then| then > now) {
+                self.put_back(id);
+                continue;
+            }
+            let (recipients, unresolved) =
+                self.ways(id, &envelope, (0..).zip(&envelope.recipients));
             let message = Message {
                 id,
                 arrival: envelope.arrival,
                 sender: envelope.sender.clone(),
-                recipients: (0..)
-                    .zip(&envelope.recipients)
-                    .map(|(number, recipient)| pending(number, recipient))
-                    .collect(),
-                unresolved: 0,
+                recipients,
+                unresolved,
                 recipients_total: envelope.recipients.len() as u32,
                 content: place.on_disk_content(),
                 has_delivered_to,
@@ -304,13 +359,13 @@ impl Dispatch {
             return None;
         }
         let waiting = |standing: &Standing| matches!(standing, Standing::Pending { .. });
-        let recipients: Vec<Pending> = (0..)
+        let open = (0..)
             .zip(envelope.recipients.iter().zip(&standings))
             .filter(|(_, (_, standing))| waiting(standing))
-            .map(|(number, (recipient, _))| pending(number, recipient))
-            .collect();
+            .map(|(number, (recipient, _))| (number, recipient));
+        let (recipients, unresolved) = self.ways(id, &envelope, open);
         let failed_before = standings.iter().any(|it| matches!(it, Standing::Failed(_)));
-        if recipients.is_empty() {
+        if recipients.is_empty() && unresolved == 0 {
             // Only failures are left: they wait for somebody who tells the sender.
             self.hold(id);
             return None;
@@ -322,7 +377,7 @@ impl Dispatch {
             arrival: envelope.arrival,
             sender: envelope.sender.clone(),
             recipients,
-            unresolved: 0,
+            unresolved,
             recipients_total: envelope.recipients.len() as u32,
             content,
             has_delivered_to: message.has_delivered_to,
@@ -425,8 +480,14 @@ impl Dispatch {
         }
     }
 
-    fn submit(&mut self, effects: &mut Effects) {
+    /// Hands jobs to their agents. Those that need nobody are decided at once.
+    fn submit(&mut self, effects: &mut Effects) -> Vec<Outcome> {
+        let mut decided = Vec::new();
         for submit in effects.jobs.drain(..) {
+            if let Some(outcome) = self.routes.outcome(&submit) {
+                decided.push(outcome);
+                continue;
+            }
             let mut job = submit.job;
             if let Some(place) = self.places.get(&job.id) {
                 let lease = place.lease();
@@ -438,6 +499,45 @@ impl Dispatch {
                 unreachable!("job {} was started beyond the window", job.tag);
             }
         }
+        decided
+    }
+
+    /// The ways of a message's recipients, and how many of them are still to be found.
+    fn ways<'a>(
+        &self,
+        id: QueueId,
+        envelope: &Envelope,
+        recipients: impl Iterator<Item = (u32, &'a Recipient)>,
+    ) -> (Vec<Pending>, u32) {
+        let (sender, filter) = (envelope.sender.as_ref(), envelope.filter.as_deref());
+        let mut known = Vec::with_capacity(recipients.size_hint().0);
+        let mut later = 0;
+        for recipient in recipients {
+            match self.routes.way(&self.resolver, sender, recipient, filter) {
+                Way::Known(pending) => known.push(pending),
+                Way::Later(resolving) => {
+                    later += 1;
+                    let found = Rc::clone(&self.found);
+                    ring::spawn(async move {
+                        let resolved = resolving.await;
+                        found.waiting.borrow_mut().push_back((id, resolved));
+                        found.some.notify_one();
+                    });
+                }
+            }
+        }
+        (known, later)
+    }
+
+    /// Recipients whose way was waited for.
+    fn take_found(&mut self, now: Time) {
+        while let Some((id, resolved)) = { self.found.waiting.borrow_mut().pop_front() } {
+            if let Some(why) = &resolved.trouble {
+                self.warn(&why.to_string());
+            }
+            let pending = self.routes.pending(resolved);
+            self.scheduler.resolved(id, vec![pending], now);
+        }
     }
 
     fn warn(&self, text: &str) {
@@ -447,10 +547,6 @@ impl Dispatch {
     fn print(&self, line: &Log) {
         (self.log)(line.service(), 0, line.event());
     }
-}
-
-fn pending(number: u32, recipient: &mail::Recipient) -> Pending {
-    Pending { number, recipient: recipient.clone(), transport: VIRTUAL, next_hop: None }
 }
 
 /// Never resolves while there is no agent.

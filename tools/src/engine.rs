@@ -127,6 +127,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
             },
             all: Arc::clone(&all),
             gates: gates.clone(),
+            addresses: settings.addresses().to_vec(),
             boot_id: boot_id.clone(),
             time_zone: time_zone.clone(),
             slices,

@@ -18,6 +18,7 @@ mod postconf;
 mod postmap;
 mod privilege;
 mod reload;
+mod routes;
 mod sandbox;
 mod serve;
 mod settings;

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use table::{Catalog, Tables};
 
 use crate::cli;
+use crate::interfaces;
 use crate::swap::Settled;
 
 /// What the snapshot is built from.
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     overrides: Vec<String>,
     /// Where the service `smtp` listens, instead of where master.cf says.
     listen: Vec<SocketAddr>,
+    /// The machine's network addresses.
+    addresses: Vec<IpAddr>,
     /// `/etc/services`, for the names of ports.
     ports: String,
 }
@@ -81,8 +84,9 @@ impl Settings {
             listen.extend(TRIAL_ADDRESS.parse::<SocketAddr>());
         }
         let overrides = configuration.set.clone();
-        let (networks, ports) = (Vec::new(), ports());
-        Ok(Self { host_name: host_name(), networks, kind, overrides, listen, ports })
+        let (networks, ports, addresses) = (Vec::new(), ports(), interfaces::addresses());
+        let host_name = host_name();
+        Ok(Self { host_name, networks, kind, overrides, listen, addresses, ports })
     }
 
     /// The same configuration as its files say it now.
@@ -93,7 +97,9 @@ impl Settings {
         };
         let overrides = self.overrides.clone();
         let (networks, listen) = (self.networks.clone(), self.listen.clone());
-        Ok(Self { host_name: host_name(), networks, kind, overrides, listen, ports: ports() })
+        let (addresses, ports) = (interfaces::addresses(), ports());
+        let host_name = host_name();
+        Ok(Self { host_name, networks, kind, overrides, listen, addresses, ports })
     }
 
     /// Sets what the command line does not.
@@ -153,6 +159,11 @@ impl Settings {
             }
             Kind::Directory { master_cf: None, .. } | Kind::Trial { .. } => master::stock(&ports),
         }
+    }
+
+    /// The machine's network addresses.
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
     }
 
     /// Where a service listens that the command line has an opinion on.

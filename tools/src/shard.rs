@@ -1,7 +1,7 @@
 //! One shard: what runs on one core, put together.
 
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,13 +15,17 @@ use mail::Time;
 use mail::log::{Event, Record};
 use maillog::Pen;
 use queue::{Driver, OpenError, Opened, Options, RingDisk, Slice};
+use rewrite::Rewriter;
 use ring::Arena;
 use tokio::sync::{mpsc, watch};
 
-use crate::dispatch::{Arrivals, Dispatch, LogLine, Slices};
+use crate::dispatch::{Arrivals, Dispatch, Following, LogLine, Slices};
 use crate::freshness::{self, Asked};
 use crate::listening::{self, Endpoint};
+use crate::routes;
 
+/// The service whose parameters say where mail goes.
+const QMGR: &str = "qmgr";
 /// Memory that a shard shares with its agent, in bytes. Only what is used exists.
 const ARENA_BYTES: usize = 64 << 20;
 /// What of it stays in memory when the shard is idle, in bytes.
@@ -45,6 +49,8 @@ pub(crate) struct Shard {
     pub(crate) slices: Vec<(u8, PathBuf)>,
     /// Who counts the sessions of each service.
     pub(crate) gates: Gates,
+    /// The machine's network addresses.
+    pub(crate) addresses: Vec<IpAddr>,
     /// Its listening sockets.
     pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
     /// Further configurations.
@@ -149,19 +155,25 @@ async fn serve(shard: Shard) -> Result<(), String> {
         shard.time_zone,
         Box::new(move |accepted| inbox.push(accepted)),
     ));
-    let dispatch = Dispatch::new(
-        Slices::new(slices),
-        numbers.clone(),
-        parameters(&settings, number.1),
-        arrivals,
-        log.clone(),
-    );
+    let own_addresses = OwnAddresses(shard.addresses);
+    let following = following(&all, &own_addresses, number.1);
+    let slices = Slices::new(slices);
+    let dispatch = Dispatch::new(slices, numbers.clone(), following, arrivals, log.clone());
+    let (follow, followings) = mpsc::unbounded_channel();
 
     let sessions = Rc::clone(intake.sessions());
     ring::spawn(Rc::clone(&sessions).keep_time());
     ring::spawn(give_memory_back(arena.clone()));
     ring::spawn(freshness::answer(handles.clone(), listings));
-    let mut front = Front { shard: intake, pens, gates: shard.gates, entrances: Vec::new() };
+    let mut front = Front {
+        shard: intake,
+        shards: number.1,
+        pens,
+        gates: shard.gates,
+        own_addresses,
+        follow,
+        entrances: Vec::new(),
+    };
     front.open(&all, shard.listeners).map_err(|e| format!("listener: {e}"))?;
     ring::spawn(front.renew(shard.renewals, log.clone()));
     let _ = ready.send(Ok(()));
@@ -172,7 +184,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
         sessions.stop();
         sessions.ended(STOP_GRACE).await;
     };
-    dispatch.run(arena, links, stopped, STOP_GRACE).await;
+    dispatch.run(arena, links, followings, stopped, STOP_GRACE).await;
     for (slice, number) in handles.iter().zip(numbers) {
         slice.close().await;
         let did = slice.counters();
@@ -203,11 +215,34 @@ impl Gates {
     }
 }
 
+/// The network addresses of the machine.
+#[derive(Clone)]
+struct OwnAddresses(Vec<IpAddr>);
+
+impl OwnAddresses {
+    fn rewriter(&self, settings: &Arc<Snapshot>) -> Arc<Rewriter> {
+        let own = rewrite::own_addresses(settings, &self.0);
+        Arc::new(Rewriter::new(Arc::clone(settings), own))
+    }
+}
+
+/// The dispatcher's share of a configuration.
+fn following(all: &Arc<Configuration>, own: &OwnAddresses, shards: usize) -> Following {
+    // What trivial-rewrite answers the queue manager, under the name that the queue manager asks it by.
+    let rewriter = own.rewriter(all.snapshot_of(QMGR));
+    let parameters = parameters(&all.base, shards);
+    Following { all: Arc::clone(all), rewriter, parameters }
+}
+
 /// Where clients come in.
 struct Front {
     shard: Rc<intake::Shard>,
+    shards: usize,
     pens: Pens,
     gates: Gates,
+    own_addresses: OwnAddresses,
+    /// To the dispatcher.
+    follow: mpsc::UnboundedSender<Following>,
     entrances: Vec<(Endpoint, Rc<Entrance>)>,
 }
 
@@ -245,12 +280,18 @@ impl Front {
         let ServiceConfig { service, snapshot } = listening::serving(all, &endpoint.service)?;
         let log = self.pens.line(Some(snapshot.log.syslog_name.clone()));
         let gate = self.gates.of(&endpoint.service, service.process_limit.or_default(0));
-        let (shard, settings) = (Rc::clone(&self.shard), Arc::clone(snapshot));
-        Some(Service::new(shard, &service.name, settings, gate, log))
+        let shard = Rc::clone(&self.shard);
+        let rewriter = self.own_addresses.rewriter(snapshot);
+        let transports = routes::delivering(all);
+        Some(Service::new(shard, &service.name, rewriter, transports, gate, log))
     }
 
     async fn renew(mut self, mut renewals: mpsc::UnboundedReceiver<Renewal>, log: LogLine) {
         while let Some(renewal) = renewals.recv().await {
+            // First, so that what is accepted for a new transport finds it there.
+            let following = following(&renewal.all, &self.own_addresses, self.shards);
+            // A dispatcher that has ended needs no configuration.
+            let _ = self.follow.send(following);
             self.follow(&renewal.all, &renewal.endpoints);
             if let Err(error) = self.open(&renewal.all, renewal.listeners) {
                 let text = format!("listener: {error}");
@@ -296,10 +337,6 @@ async fn open(
 /// The scheduler's share of the configuration; totals are divided among the shards.
 fn parameters(settings: &Snapshot, shards: usize) -> qmgr::Parameters {
     let queue = &settings.queue;
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let mut mailboxes = qmgr::TransportParameters::mailboxes("virtual");
-    mailboxes.initial_concurrency = count(queue.initial_destination_concurrency);
-    mailboxes.concurrency_limit = count(queue.default_destination_concurrency_limit);
     qmgr::Parameters {
         active_messages_max: queue.qmgr_message_active_limit.div_ceil(shards),
         active_recipients_max: queue.qmgr_message_recipient_limit.div_ceil(shards),
@@ -309,7 +346,6 @@ fn parameters(settings: &Snapshot, shards: usize) -> qmgr::Parameters {
         queue_lifetime: queue.maximal_queue_lifetime,
         bounce_lifetime: queue.bounce_queue_lifetime,
         recipient_delimiter: settings.mailbox.recipient_delimiter.clone(),
-        transports: vec![mailboxes],
         ..qmgr::Parameters::default()
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Stage {
 /// What the pass stands still for.
 pub(crate) enum Pending {
     Lookup { list: List, table: usize, later: Later, subject: Subject },
-    Rewriting(Pin<Box<dyn Future<Output = Rewritten> + Send>>),
+    Rewriting(Pin<Box<dyn Future<Output = Rewritten>>>),
 }
 
 /// What is looked up.

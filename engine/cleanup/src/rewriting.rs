@@ -51,5 +51,5 @@ pub enum Rewriting {
     /// Here it is.
     Ready(Rewritten),
     /// It takes a while.
-    Later(Pin<Box<dyn Future<Output = Rewritten> + Send>>),
+    Later(Pin<Box<dyn Future<Output = Rewritten>>>),
 }

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use config::{Machine, Snapshot, Sources};
 use mail::{QueueId, Time};
+use rewrite::Rewriter;
 use table::{Memory, Tables, block_on};
 use wire::{
     Decoder, Dialogue, Input, Line, LineEnds, Lines, Output, Policy, Question, Turn, Verdict,
 };
 
+use crate::addresses::Rewriters;
 use crate::content::{Content, Pool};
-use crate::judge;
+use crate::judge::{Recipients, Transports};
 
 /// What one message of one recipient costs, for a host without tables:
 ///
@@ -24,13 +26,14 @@ use crate::judge;
 /// | the transaction and the envelope in it | 2 |
 /// | sender, recipient, the list of recipients | 3 |
 /// | the name of the recipient's mailbox | 1 |
+/// | where the recipient goes: transport, next hop, address | 3 |
 /// | what is known of the content; its bytes are in a buffer of the pool's | 1 |
 /// | the header that is being looked at | 1 |
 /// | the Message-ID for the log | 1 |
 ///
-/// All but the third and the last two live as long as the message is in memory. Nothing is asked for by
+/// All but the third, the fourth and the last two live as long as the message is in memory. Nothing is asked for by
 /// the line, by the header or by the reply.
-const ALLOCATIONS_MAX: u64 = 9;
+const ALLOCATIONS_MAX: u64 = 12;
 
 const GROUP: &[u8] =
     b"MAIL FROM:<sender@client.example> SIZE=4096\r\nRCPT TO:<user@localhost>\r\nDATA\r\n";
@@ -54,7 +57,9 @@ fn content() -> Vec<u8> {
 
 /// What a shard and a session keep from message to message.
 struct Kept {
-    settings: Arc<Snapshot>,
+    rewriters: Rewriters,
+    rewriter: Arc<Rewriter>,
+    transports: Transports,
     rules: Arc<cleanup::Rules>,
     pool: Pool,
     dialogue: Dialogue,
@@ -71,9 +76,13 @@ impl Kept {
             .expect("the defaults");
         let client = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50_000));
         let policy = Arc::new(Policy::new("mx.example.com"));
+        let rewriter = Arc::new(Rewriter::new(settings, Vec::new()));
+        let rewriters = Rewriters::new(Arc::clone(&rewriter));
         let mut kept = Self {
-            rules: Arc::new(crate::policy::rules(&settings)),
-            settings,
+            rules: Arc::new(crate::policy::rules(rewriter.settings(), &rewriters)),
+            rewriters,
+            rewriter,
+            transports: Transports::new(["virtual".into()]),
             pool: Pool::default(),
             dialogue: Dialogue::new(policy, "unknown", client),
             turn: Turn::default(),
@@ -97,7 +106,10 @@ impl Kept {
             while let Output::Judge(question) = output {
                 let verdict = match (question, self.dialogue.recipient()) {
                     (Question::Recipient, Some(it)) => {
-                        let judged = block_on(judge::recipient(&it.address, &self.settings));
+                        let recipients =
+                            Recipients { rewriter: &self.rewriter, transports: &self.transports };
+                        let sender = self.dialogue.envelope().and_then(|it| it.sender.as_ref());
+                        let judged = block_on(recipients.judge(sender, &it.address));
                         judged.expect("the tables of this test are in memory")
                     }
                     _ => Verdict::Accept,
@@ -119,6 +131,9 @@ impl Kept {
         let Output::Commit(envelope) = self.dialogue.step(received, &mut self.turn) else {
             panic!("the message is accepted")
         };
+        let (rules, receive) = (cleanup::EnvelopeRules::default(), cleanup::Receive::default());
+        let cleaned = block_on(cleanup::envelope(&self.rewriters, rules, &envelope, receive));
+        assert_eq!(cleaned, Ok(None), "it stays as it is");
         let (id, arrival) = (QueueId::from_u64(1), Time::from_secs(1));
         let message = cleanup::Message::new(id, &envelope, arrival, cleanup::Zone::UTC);
         self.record.clear();

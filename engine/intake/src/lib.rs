@@ -8,6 +8,7 @@
 //! follow, an [`Entrance`] where they come in. A session is one task; while it waits for its client it holds a few
 //! hundred bytes.
 
+mod addresses;
 #[cfg(test)]
 mod allocations;
 mod anvil;
@@ -30,6 +31,7 @@ mod wording;
 
 pub use anvil::Anvil;
 pub use journal::Log;
+pub use judge::Transports;
 pub use service::{Entrance, Gate, Service};
 pub use sessions::Sessions;
 pub use shard::{Accepted, Limits, Shard};

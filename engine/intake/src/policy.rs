@@ -7,6 +7,7 @@ use config::Snapshot;
 use table::{Matched, Parents, Trouble};
 use wire::{BareNewline, EhloKeywords, Policy};
 
+use crate::addresses::Rewriters;
 use crate::session::CLIENT_NAME;
 
 /// What a session follows: with or without stress, for a client that may end its lines as it likes or
@@ -126,7 +127,7 @@ fn keywords(has: impl Fn(&str) -> bool) -> EhloKeywords {
 }
 
 /// Cleanup's share.
-pub(crate) fn rules(settings: &Snapshot) -> cleanup::Rules {
+pub(crate) fn rules(settings: &Snapshot, rewriters: &Rewriters) -> cleanup::Rules {
     let content = &settings.content;
     cleanup::Rules {
         mail_name: settings.site.mail_name.clone(),
@@ -164,8 +165,18 @@ pub(crate) fn rules(settings: &Snapshot) -> cleanup::Rules {
             config::FromFormat::Standard => cleanup::FromFormat::Standard,
             config::FromFormat::Obsolete => cleanup::FromFormat::Obsolete,
         },
+        header_rewriter: Some(Arc::new(rewriters.clone())),
+        rewrites_remote_headers: !settings.rewriting.remote_header_rewrite_domain.is_empty(),
         full_name_encoding_charset: (*content.full_name_encoding_charset).into(),
         ..cleanup::Rules::new(&settings.site.myhostname)
+    }
+}
+
+/// Cleanup's share for envelopes.
+pub(crate) fn envelope_rules(settings: &Snapshot) -> cleanup::EnvelopeRules {
+    cleanup::EnvelopeRules {
+        duplicate_filter_limit: settings.content.duplicate_filter_limit,
+        enable_original_recipient: settings.content.enable_original_recipient,
     }
 }
 

@@ -10,15 +10,18 @@ use std::time::{Duration, Instant};
 use config::Snapshot;
 use mail::Time;
 use mail::log::Event;
+use rewrite::Rewriter;
 use ring::{Listener, Stream};
 use table::Trouble;
 use tokio::sync::Notify;
 use wire::Policy;
 
+use crate::addresses::Rewriters;
 use crate::anvil::Counting;
 use crate::journal::Log;
+use crate::judge::Transports;
 use crate::pace::Pace;
-use crate::policy::{Policies, receive, rules};
+use crate::policy::{Policies, envelope_rules, receive, rules};
 use crate::session;
 use crate::shard::Shard;
 use crate::wording::Wording;
@@ -33,6 +36,10 @@ pub struct Service {
     pub(crate) settings: Arc<Snapshot>,
     pub(crate) policies: Policies,
     pub(crate) rules: Arc<cleanup::Rules>,
+    pub(crate) envelope_rules: cleanup::EnvelopeRules,
+    pub(crate) rewriter: Arc<Rewriter>,
+    pub(crate) rewriters: Rewriters,
+    pub(crate) transports: Transports,
     /// `receive_override_options`
     pub(crate) receive: cleanup::Receive,
     pub(crate) log: Log,
@@ -44,19 +51,26 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service that master.cf calls `name`, with its settings, who may come in at a time, and where its
-    /// lines go.
+    /// The service that master.cf calls `name`: its settings and what they make of addresses, which
+    /// transports deliver, who may come in at a time, and where its lines go.
     pub fn new(
         shard: Rc<Shard>,
         name: &str,
-        settings: Arc<Snapshot>,
+        rewriter: Arc<Rewriter>,
+        transports: Transports,
         gate: Arc<Gate>,
         log: Log,
     ) -> Self {
+        let settings = Arc::clone(rewriter.settings());
+        let rewriters = Rewriters::new(Arc::clone(&rewriter));
         Self {
             shard,
             policies: Policies::new(&settings),
-            rules: Arc::new(rules(&settings)),
+            rules: Arc::new(rules(&settings, &rewriters)),
+            envelope_rules: envelope_rules(&settings),
+            rewriter,
+            rewriters,
+            transports,
             receive: receive(&settings),
             counting: Counting::new(&settings.smtpd),
             wording: Wording::new(&settings.smtpd),

@@ -1,16 +1,18 @@
 //! One SMTP session: reads, asks the dialogue, does what it says.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use mail::{QueueId, Time};
+use rewrite::Client;
 use ring::Stream;
 use wire::{Dialogue, Input, Line, Lines, Output, Question, Refusal, Turn, Verdict};
 
 use crate::anvil::Counted;
 use crate::content::Content;
 use crate::filter::Away;
-use crate::judge;
+use crate::judge::Recipients;
 use crate::service::Service;
 use crate::sessions::{End, Place};
 use crate::store::Spool;
@@ -44,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) spool: Option<Box<Spool>>,
     /// Why there is no such file although there should be.
     pub(crate) not_spooled: Option<Refusal>,
+    /// `local_header_rewrite_clients` has the client; `None` until its first MAIL.
+    pub(crate) own_client: Cell<Option<bool>>,
     pub(crate) worded: Worded,
     lines: Lines,
     input: Vec<u8>,
@@ -88,6 +92,7 @@ pub(crate) async fn run(
         content: None,
         spool: None,
         not_spooled: None,
+        own_client: Cell::new(None),
         worded: Worded::default(),
         lines: Lines::default(),
         input: Vec::with_capacity(IDLE_INPUT_BYTES),
@@ -302,7 +307,6 @@ impl Session {
     }
 
     async fn judge(&self, question: Question) -> Verdict {
-        let settings = &self.service.settings;
         // Boxed, as what follows: nearly no session ever waits for it.
         if let Some(event) = self.limited(question)
             && let Some(refusal) = Box::pin(self.too_often(event)).await
@@ -312,21 +316,43 @@ impl Session {
         match question {
             Question::Client | Question::Data => Verdict::Accept,
             Question::Sender => match self.service.shard.slice.accepting() {
-                Ok(()) => Verdict::Accept,
+                Ok(()) if self.own_client.get().is_some() => Verdict::Accept,
+                Ok(()) => Box::pin(self.is_own_client()).await,
                 Err(refusal) => Verdict::Refuse(crate::store::refusal(refusal)),
             },
             Question::Recipient | Question::Verify => match self.dialogue.recipient() {
                 // Boxed: the keys of an address are made in here, and a session that waits for its
                 // client's next command is not to carry their room about.
                 Some(recipient) => {
-                    let judging = Box::pin(judge::recipient(&recipient.address, settings));
-                    judging.await.unwrap_or_else(|trouble| {
-                        self.log_warning(&trouble.to_string());
+                    let service = &self.service;
+                    let recipients =
+                        Recipients { rewriter: &service.rewriter, transports: &service.transports };
+                    let sender = self.dialogue.envelope().and_then(|it| it.sender.as_ref());
+                    let judging = Box::pin(recipients.judge(sender, &recipient.address));
+                    judging.await.unwrap_or_else(|why| {
+                        self.log_warning(&why.to_string());
                         Verdict::Unavailable
                     })
                 }
                 None => Verdict::Unavailable,
             },
+        }
+    }
+
+    /// Finds out whether the headers of this client's mail are treated as those of our own.
+    async fn is_own_client(&self) -> Verdict {
+        let client = self.dialogue.client();
+        let address = client.address.map(|at| at.ip());
+        let client = Client { name: &client.name, address, ..Client::default() };
+        match self.service.rewriter.rewrites_headers_of(&client).await {
+            Ok(own) => {
+                self.own_client.set(Some(own));
+                Verdict::Accept
+            }
+            Err(why) => {
+                self.log_warning(&why.to_string());
+                Verdict::Unavailable
+            }
         }
     }
 }

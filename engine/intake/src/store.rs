@@ -3,12 +3,11 @@
 use std::rc::Rc;
 
 use cleanup::{Cleanup, Message, Summary, Verdict};
-use mail::{Address, Body, Envelope, QueueId, Time};
+use mail::{Body, Envelope, QueueId, Time};
 use queue::{AppendError, Commit, LargeContent, RingDisk, SliceError};
 use wire::{Decoder, Framing, Input, Output, Refusal};
 
 use crate::content::Content;
-use crate::judge;
 use crate::service::Service;
 use crate::session::Session;
 use crate::shard::Accepted;
@@ -124,13 +123,12 @@ impl Service {
         &self,
         id: QueueId,
         envelope: &Envelope,
-        framing: Framing,
+        (framing, own_client): (Framing, bool),
         sink: &mut S,
     ) -> Cleaner {
         let zone = self.shard.zone();
         let message = Message {
-            // `local_header_rewrite_clients = permit_inet_interfaces`
-            from_own_client: envelope.client.address.is_some_and(|at| at.ip().is_loopback()),
+            from_own_client: own_client,
             receive: self.receive,
             ..Message::new(id, envelope, Time::now(), zone.as_cleanup())
         };
@@ -171,7 +169,7 @@ impl Session {
         let file = service.shard.slice.stream(id).await?;
         let mut buffer = Vec::with_capacity(SPOOL_BUFFER_BYTES);
         let envelope = self.dialogue.envelope().expect("content comes within a transaction");
-        let mut cleaner = service.cleaner(id, envelope, framing, &mut buffer);
+        let mut cleaner = service.cleaner(id, envelope, (framing, self.is_own()), &mut buffer);
         cleaner.settle(&mut buffer).await;
         Ok(Box::new(Spool { cleaner, file, buffer }))
     }
@@ -187,13 +185,12 @@ impl Session {
     pub(crate) async fn store(&mut self, mut envelope: Rc<Envelope>) -> Output {
         let id = self.id.expect("a message has an accepted recipient, and its id with it");
         let content = self.content.take();
-        for recipient in &mut Rc::make_mut(&mut envelope).recipients {
-            if let Some(completed) = judge::complete(&recipient.address, &self.service.settings) {
-                let given: Address = std::mem::replace(&mut recipient.address, completed);
-                recipient.original.get_or_insert(given);
-            }
-        }
         let received = Rc::clone(&envelope);
+        if let Err(refusal) = self.clean_envelope(&mut envelope).await {
+            self.abandon_spool().await;
+            let result = Err(refusal);
+            return self.step(Input::Committed { result, envelope: &envelope });
+        }
         let committed = match self.append(id, &mut envelope, content).await {
             Ok(Appended::Stored { summary, commit }) => {
                 self.log_summary(id, &received, &summary);
@@ -213,7 +210,12 @@ impl Session {
         };
         let result = match committed {
             // The scheduler hears of a message on hold when it is released.
-            Ok(Some((summary, _))) if summary.orders.hold => Ok(id),
+            Ok(Some((summary, _))) if summary.orders.hold => {
+                if let Err(error) = self.service.shard.slice.put_back(id) {
+                    self.log_warning(&error.to_string());
+                }
+                Ok(id)
+            }
             Ok(Some((summary, committed))) => {
                 (self.service.shard.accepted)(Accepted {
                     id,
@@ -231,6 +233,33 @@ impl Session {
             }
         };
         self.step(Input::Committed { result, envelope: &envelope })
+    }
+
+    /// Whether the headers of this client's mail are treated as those of our own.
+    fn is_own(&self) -> bool {
+        self.own_client.get().unwrap_or_default()
+    }
+
+    /// Puts those in the envelope that the queue is to have: addresses completed and replaced, aliases
+    /// expanded, copies added.
+    async fn clean_envelope(&self, envelope: &mut Rc<Envelope>) -> Result<(), Refusal> {
+        let service = &self.service;
+        let (addresses, rules) = (&service.rewriters, service.envelope_rules);
+        let cleaned = cleanup::envelope(addresses, rules, envelope, service.receive);
+        match Box::pin(cleaned).await {
+            Ok(None) => {}
+            Ok(Some(cleaned)) => *envelope = Rc::new(cleaned.envelope),
+            Err(why) => {
+                self.log_warning(&why.to_string());
+                let text = format!("Error: {}", why.reply());
+                return Err(Refusal::new(451, why.status(), text));
+            }
+        }
+        let filter = &service.settings.content.content_filter;
+        if !filter.is_empty() {
+            Rc::make_mut(envelope).filter = Some(filter.clone());
+        }
+        Ok(())
     }
 
     async fn append(
@@ -274,10 +303,10 @@ impl Session {
     ) -> Result<Appended, AppendError<NotAsItIs>> {
         let service = &self.service;
         let framing = content.map_or(Framing::Chunks, Content::framing);
-        let as_received = received == &**envelope;
+        let (as_received, own_client) = (received == &**envelope, self.is_own());
         let (summary, commit) = service.shard.slice.append(id, envelope, |sink| {
             let mut record = Record(sink);
-            let mut cleaner = service.cleaner(id, received, framing, &mut record);
+            let mut cleaner = service.cleaner(id, received, (framing, own_client), &mut record);
             for raw in content.iter().flat_map(|content| content.pieces()) {
                 cleaner.put(raw, &mut record);
             }
@@ -309,7 +338,7 @@ impl Session {
     ) -> Result<Appended, Refusal> {
         let framing = content.as_ref().map_or(Framing::Chunks, |content| content.framing());
         let mut own = Vec::new();
-        let mut cleaner = self.service.cleaner(id, envelope, framing, &mut own);
+        let mut cleaner = self.service.cleaner(id, envelope, (framing, self.is_own()), &mut own);
         for raw in content.iter().flat_map(|content| content.pieces()) {
             cleaner.put(raw, &mut own);
             cleaner.settle(&mut own).await;

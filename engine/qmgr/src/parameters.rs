@@ -3,6 +3,7 @@
 //! The limits are those of one shard. A host with several shards divides the totals of the
 //! configuration among them.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,6 +143,28 @@ pub enum Feedback {
     OverSqrtWindow(f64),
 }
 
+impl FromStr for Feedback {
+    type Err = ();
+
+    /// A number from 0 to 1, alone or over a number, `concurrency` or `sqrt_concurrency` (postfix
+    /// `src/qmgr/qmgr_feedback.c`).
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|it| it.is_finite());
+        let share = |base: f64| (0.0..=1.0).contains(&base).then_some(base).ok_or(());
+        let (numerator, denominator) = match text.split_once('/') {
+            Some((numerator, denominator)) => (numerator, Some(denominator.trim())),
+            None => (text, None),
+        };
+        let base = number(numerator).ok_or(())?;
+        match denominator {
+            None => share(base).map(Self::Constant),
+            Some("concurrency") => share(base).map(Self::OverWindow),
+            Some("sqrt_concurrency") => share(base).map(Self::OverSqrtWindow),
+            Some(by) => share(base / number(by).ok_or(())?).map(Self::Constant),
+        }
+    }
+}
+
 impl Feedback {
     pub(crate) fn value(self, window: u32) -> f64 {
         let window = f64::from(window.max(1));
@@ -149,6 +172,28 @@ impl Feedback {
             Self::Constant(base) => base,
             Self::OverWindow(base) => base / window,
             Self::OverSqrtWindow(base) => base / window.sqrt(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn feedback_is_a_share_and_what_it_is_divided_by() {
+        for (text, feedback) in [
+            ("1", Ok(Feedback::Constant(1.0))),
+            ("0.25", Ok(Feedback::Constant(0.25))),
+            ("1/8", Ok(Feedback::Constant(0.125))),
+            ("2 / 4", Ok(Feedback::Constant(0.5))),
+            ("1/concurrency", Ok(Feedback::OverWindow(1.0))),
+            ("0.5/sqrt_concurrency", Ok(Feedback::OverSqrtWindow(0.5))),
+        ] {
+            assert_eq!(text.parse(), feedback, "{text}");
+        }
+        for text in ["", "2", "-1", "1/0", "1/x", "nan", "inf/inf", "1/concurrency/2"] {
+            assert_eq!(text.parse::<Feedback>(), Err(()), "{text}");
         }
     }
 }

@@ -85,7 +85,7 @@ impl Rewriter {
         }
     }
 
-    fn is_mailer_daemon(&self, external: &str) -> bool {
+    pub(crate) fn is_mailer_daemon(&self, external: &str) -> bool {
         let starts = external.get(..MAILER_DAEMON.len());
         if !starts.is_some_and(|start| start.eq_ignore_ascii_case(MAILER_DAEMON)) {
             return false;

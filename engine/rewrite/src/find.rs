@@ -9,7 +9,7 @@ use table::{Answer, Form, Keys, MapList, Value};
 use crate::rewriter::Rewriter;
 use crate::temporary::Temporary;
 use crate::trace::{Step, Trace};
-use crate::trivial::is_plain;
+use crate::trivial::is_plain_as_it_is;
 
 /// The tables of one parameter.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl Rewriter {
         if maps.list.is_empty() {
             return Ok(None);
         }
-        let plain = is_plain(address.as_bytes());
+        let plain = is_plain_as_it_is(address.as_bytes());
         let internal = if plain { Cow::Borrowed(address) } else { unquoted(address) };
         let delimiters = &self.settings.mailbox.recipient_delimiter;
         let mut user_len = None;

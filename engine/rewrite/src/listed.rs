@@ -1,5 +1,7 @@
 //! Is there such a recipient? (postfix `src/smtpd/smtpd_check.c`, `check_rcpt_maps`)
 
+use std::borrow::Cow;
+
 use mail::{Address, Status};
 use table::order::VIRTUAL;
 
@@ -9,6 +11,7 @@ use crate::resolve::{Purpose, Route};
 use crate::rewriter::{Mapping, Rewriter};
 use crate::temporary::Temporary;
 use crate::trace::Trace;
+use crate::trivial::{is_plain, is_plain_as_it_is};
 
 /// What a recipient or sender is to this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub enum Listing {
     },
     /// All mail for it waits: the `retry` transport.
     Waiting {
+        /// Where it would have gone.
+        route: Route,
         /// 4.1.1, or what the `retry` transport says.
         status: Status,
         /// The reason.
@@ -60,9 +65,15 @@ impl Rewriter {
         role: Role,
         trace: &mut T,
     ) -> Result<Listing, Temporary> {
-        let sender = self.sender(sender, Mapping::Off, trace).await?;
-        let address = self.recipient(address, Mapping::Off, trace).await?;
-        let route = self.resolve(Purpose::Delivery, sender.as_ref(), &address, trace).await?;
+        let sender = match sender {
+            Some(sender) if self.stays(sender) => Some(Cow::Borrowed(sender)),
+            sender => self.sender(sender, Mapping::Off, trace).await?.map(Cow::Owned),
+        };
+        let address = match self.stays(address) {
+            true => Cow::Borrowed(address),
+            false => Cow::Owned(self.recipient(address, Mapping::Off, trace).await?),
+        };
+        let route = self.resolve(Purpose::Delivery, sender.as_deref(), &address, trace).await?;
         if route.invalid {
             return Ok(Listing::Invalid);
         }
@@ -77,7 +88,7 @@ impl Rewriter {
             let status = if plain { Status(status.0, 1, detail) } else { status };
             let text = text.into();
             return Ok(match &*route.transport {
-                "retry" => Listing::Waiting { status, text },
+                "retry" => Listing::Waiting { route, status, text },
                 _ => Listing::Unlisted { route, status, text },
             });
         }
@@ -97,6 +108,16 @@ impl Rewriter {
         };
         let status = Status(5, 1, if role == Role::Sender { 0 } else { 1 });
         Ok(Listing::Unlisted { route, status, text: format!("User unknown{table}").into() })
+    }
+
+    /// Nearly every address is complete as it was given.
+    fn stays(&self, address: &Address) -> bool {
+        let text = address.as_str();
+        let plain = match self.settings.rewriting.append_dot_mydomain {
+            true => is_plain(text.as_bytes()),
+            false => is_plain_as_it_is(text.as_bytes()),
+        };
+        plain && !self.is_mailer_daemon(text)
     }
 
     /// Who is replaced by another address is known, whoever that is.
@@ -184,7 +205,7 @@ mod tests {
         match listed.unwrap() {
             Listing::Listed(route) => format!("{} listed", route.class),
             Listing::Unlisted { status, text, .. } => format!("{status} {text}"),
-            Listing::Waiting { status, text } => format!("{status} {text}"),
+            Listing::Waiting { status, text, .. } => format!("{status} {text}"),
             Listing::Invalid => "invalid".to_owned(),
         }
     }

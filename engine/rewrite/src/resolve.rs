@@ -13,7 +13,7 @@ use crate::find::{Maps, Quoting, requoted};
 use crate::rewriter::{Rewriter, known};
 use crate::temporary::Temporary;
 use crate::trace::{Step, Trace, Warning};
-use crate::trivial::{complete, is_plain, noted};
+use crate::trivial::{complete, is_plain_as_it_is, noted};
 
 /// What a recipient is resolved for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Rewriter {
         trace: &mut T,
     ) -> Result<Route, Temporary> {
         let external = recipient.as_str();
-        let plain = is_plain(external.as_bytes());
+        let plain = is_plain_as_it_is(external.as_bytes());
         let ended = match plain {
             true => {
                 let matched = self.is_local(recipient.domain(), trace).await;

@@ -21,9 +21,20 @@ pub(crate) struct Origin<'a> {
 /// Whether completion leaves an address as it is: nearly every one. There is a domain with a dot in it, and
 /// nothing that is quoted, routed or in a comment.
 pub(crate) fn is_plain(address: &[u8]) -> bool {
-    let Some(at) = memchr::memchr(b'@', address) else { return false };
+    dots_of_plain(address).is_some_and(|dots| dots > 0)
+}
+
+/// The same of an address that is complete: a domain without a dot is one, too.
+pub(crate) fn is_plain_as_it_is(address: &[u8]) -> bool {
+    dots_of_plain(address).is_some()
+}
+
+/// The dots in the domain of an address with a domain and nothing that is quoted, routed or in a comment.
+fn dots_of_plain(address: &[u8]) -> Option<usize> {
+    let at = memchr::memchr(b'@', address)?;
     let (local, domain) = (&address[..at], &address[at + 1..]);
-    is_dotted(local, LOCAL).is_some() && is_dotted(domain, DOMAIN).is_some_and(|dots| dots > 0)
+    is_dotted(local, LOCAL)?;
+    is_dotted(domain, DOMAIN)
 }
 
 /// Whether a part is words of these bytes with single dots between them, and how many of those.
@@ -71,7 +82,8 @@ pub(crate) fn completed<'t, T: Trace>(
     external: &'t [u8],
     trace: &mut T,
 ) -> Cow<'t, [u8]> {
-    if external.is_empty() || is_plain(external) {
+    let stays = if rules.append_dot_mydomain { is_plain } else { is_plain_as_it_is };
+    if external.is_empty() || stays(external) {
         return Cow::Borrowed(external);
     }
     let mut tokens = Tokens::scan(external);

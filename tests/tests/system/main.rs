@@ -19,6 +19,7 @@ mod policy;
 mod postfix;
 mod postmap;
 mod reload;
+mod routes;
 mod services;
 mod sessions;
 mod slow;

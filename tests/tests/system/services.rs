@@ -22,6 +22,7 @@ smtp         inet  n  -  n  -  -  smtpd
     # a comment in between
     -o syslog_name=postfix/submission
     -o { smtpd_recipient_limit = 1 } -o smtpd_recipient_overshoot_limit=1
+virtual      unix  -  n  n  -  -  virtual
 ";
 
 fn start() -> Server {

@@ -143,7 +143,7 @@ async fn way(
             page.line(1, &format!("= no, class {}: {status} {text}", route.class));
             true
         }
-        Listing::Waiting { status, text } => {
+        Listing::Waiting { status, text, .. } => {
             page.line(1, &format!("= not now: {status} {text}"));
             true
         }

@@ -72,6 +72,8 @@ params! {
     full_name_encoding_charset: Nonblank = "utf-8";
     /// Replaces a stray CR or LF in content by a space.
     cleanup_replace_stray_cr_lf: bool = "yes" => accepted "they are always replaced: in what is sent on they could pass for line ends";
+    /// Where all mail is sent first: transport:nexthop.
+    content_filter: Box<str> = "";
     /// Parts of the work that are left out for mail that is received.
     receive_override_options: ReceiveOverrides = "";
     /// How addresses are written to the log: external quotes them as headers do.

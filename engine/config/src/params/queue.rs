@@ -14,6 +14,11 @@ params! {
     minimal_backoff_time: Duration = "300s", 1..=31_536_000;
     /// The greatest time before a deferred message is tried again.
     maximal_backoff_time: Duration = "4000s", 1..=31_536_000;
+    /// Transports whose mail is deferred and not tried until somebody asks for it.
+    defer_transports: List = "";
+    /// Where content_filter and FILTER send mail if they do not say so; the recipient's domain where it
+    /// is empty.
+    default_filter_nexthop: Box<str> = "";
     /// How often the deferred queue is looked through.
     queue_run_delay: Duration = "300s", 1..=31_536_000;
     /// How long a message is tried before it is given up.
@@ -45,31 +50,20 @@ known! {
         => unsupported "each recipient is a delivery of its own";
     /// How much a delivery that went well raises the concurrency of its destination: a number, or one
     /// divided by concurrency or sqrt_concurrency.
-    default_destination_concurrency_positive_feedback: Nonblank = "1"
-        => unsupported "concurrency rises by one for each destination";
+    default_destination_concurrency_positive_feedback: Nonblank = "1";
     /// How much a delivery that failed lowers the concurrency of its destination.
-    default_destination_concurrency_negative_feedback: Nonblank = "1"
-        => unsupported "concurrency falls by one for each destination";
+    default_destination_concurrency_negative_feedback: Nonblank = "1";
     /// After how many failures, as many as deliveries are made at a time, a destination rests; 0 is
     /// never.
-    default_destination_concurrency_failed_cohort_limit: u32 = "1", 0..=INT_MAX
-        => unsupported "a destination rests after one";
+    default_destination_concurrency_failed_cohort_limit: u32 = "1", 0..=INT_MAX;
     /// Logs how the concurrency of destinations changes.
     destination_concurrency_feedback_debug: bool = "no"
         => accepted "the log has one level of detail";
     /// The pause between deliveries to one destination.
-    default_destination_rate_delay: Duration = "0s"
-        => unsupported "there is no pause between deliveries to one destination";
+    default_destination_rate_delay: Duration = "0s";
     /// The pause between any two deliveries by one transport.
     default_transport_rate_delay: Duration = "0s"
         => unsupported "there is no pause between deliveries by one transport";
-    /// Transports whose mail is deferred and not tried until somebody asks for it.
-    defer_transports: List = ""
-        => unsupported "no transport is left out";
-    /// Where content_filter and FILTER send mail if they do not say so; the recipient's domain where it
-    /// is empty.
-    default_filter_nexthop: Box<str> = ""
-        => unsupported "mail is not sent through filters";
     /// The pause before a transport that does not work is tried again.
     transport_retry_time: Duration = "60s", 1..=INT_MAX
         => unsupported "a delivery agent that has ended is started again without this pause";

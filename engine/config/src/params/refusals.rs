@@ -45,15 +45,6 @@ known! {
     /// The reply of reject_unknown_helo_hostname.
     unknown_hostname_reject_code: ReplyCode = "450"
         => unsupported "restrictions are not evaluated yet";
-    /// The reply to a user that local_recipient_maps does not have.
-    unknown_local_recipient_reject_code: ReplyCode = "550"
-        => unsupported "there is no local delivery yet";
-    /// The reply to a recipient in relay_domains that relay_recipient_maps does not have.
-    unknown_relay_recipient_reject_code: ReplyCode = "550"
-        => unsupported "nothing is relayed yet";
-    /// The reply to a recipient in virtual_alias_domains that virtual_alias_maps does not have.
-    unknown_virtual_alias_reject_code: ReplyCode = "550"
-        => unsupported "virtual aliases are not asked for yet";
     /// What is done where a restriction cannot be decided for the moment.
     reject_tempfail_action: Word = "defer_if_permit" in ["defer", "defer_if_permit"]
         => unsupported "restrictions are not evaluated yet";

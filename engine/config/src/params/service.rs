@@ -12,27 +12,21 @@ known! {
 
     /// Deliveries to one destination at a time by this transport; 1 and a recipient limit of 1 mean
     /// one recipient at a time.
-    _destination_concurrency_limit: usize = "$default_destination_concurrency_limit"
-        => unsupported "every transport has default_destination_concurrency_limit";
+    _destination_concurrency_limit: usize = "$default_destination_concurrency_limit";
     /// Recipients of one delivery by this transport.
     _destination_recipient_limit: usize = "$default_destination_recipient_limit"
         => unsupported "every transport has default_destination_recipient_limit";
     /// Deliveries at a time by this transport to a destination that has not yet shown what it can
     /// take.
-    _initial_destination_concurrency: usize = "$initial_destination_concurrency", 1..=1_000_000
-        => unsupported "every transport has initial_destination_concurrency";
+    _initial_destination_concurrency: usize = "$initial_destination_concurrency", 1..=1_000_000;
     /// How much a delivery that went well raises the concurrency of its destination.
-    _destination_concurrency_positive_feedback: Nonblank = "$default_destination_concurrency_positive_feedback"
-        => unsupported "every transport has default_destination_concurrency_positive_feedback";
+    _destination_concurrency_positive_feedback: Nonblank = "$default_destination_concurrency_positive_feedback";
     /// How much a delivery that failed lowers the concurrency of its destination.
-    _destination_concurrency_negative_feedback: Nonblank = "$default_destination_concurrency_negative_feedback"
-        => unsupported "every transport has default_destination_concurrency_negative_feedback";
+    _destination_concurrency_negative_feedback: Nonblank = "$default_destination_concurrency_negative_feedback";
     /// After how many failures, as many as deliveries are made at a time, a destination rests.
-    _destination_concurrency_failed_cohort_limit: usize = "$default_destination_concurrency_failed_cohort_limit"
-        => unsupported "every transport has default_destination_concurrency_failed_cohort_limit";
+    _destination_concurrency_failed_cohort_limit: usize = "$default_destination_concurrency_failed_cohort_limit";
     /// The pause between deliveries to one destination by this transport.
-    _destination_rate_delay: Duration = "$default_destination_rate_delay"
-        => unsupported "there is no pause between deliveries to one destination";
+    _destination_rate_delay: Duration = "$default_destination_rate_delay";
     /// The pause between any two deliveries by this transport.
     _transport_rate_delay: Duration = "$default_transport_rate_delay"
         => unsupported "there is no pause between deliveries by one transport";

@@ -95,7 +95,13 @@ params! {
     /// Verbs that end the session at once.
     smtpd_forbidden_commands: List = "CONNECT GET POST";
     /// Recipients without a mailbox are refused when they are named, not after.
-    smtpd_reject_unlisted_recipient: bool = "yes" => accepted "unknown users are always refused when they are named";
+    smtpd_reject_unlisted_recipient: bool = "yes";
+    /// The reply to a user that local_recipient_maps does not have.
+    unknown_local_recipient_reject_code: ReplyCode = "550";
+    /// The reply to a recipient in relay_domains that relay_recipient_maps does not have.
+    unknown_relay_recipient_reject_code: ReplyCode = "550";
+    /// The reply to a recipient in virtual_alias_domains that virtual_alias_maps does not have.
+    unknown_virtual_alias_reject_code: ReplyCode = "550";
     /// The reply to a recipient in virtual_mailbox_domains without a mailbox.
     unknown_virtual_mailbox_reject_code: ReplyCode = "550";
     /// The reply to a recipient in a domain that is not ours.

@@ -37,9 +37,6 @@ known! {
     /// What filters mail that comes from commands, bounces included.
     non_smtpd_milters: Box<str> = ""
         => unsupported "milters are not asked";
-    /// Where all mail is sent first: transport:nexthop.
-    content_filter: Box<str> = ""
-        => unsupported "mail is not sent through filters";
 }
 
 known! {

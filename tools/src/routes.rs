@@ -1,0 +1,293 @@
+//! Ways out: which transport takes a recipient, and who delivers for it.
+//!
+//! The rewriter says where mail goes; here that is a place in the scheduler's list of transports. What has
+//! no agent here is deferred, never bounced.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use config::master::Command;
+use config::{Configuration, Snapshot};
+use intake::Transports;
+use mail::{Address, Outcome, Recipient};
+use qmgr::{Feedback, Pending, Submit, Transport, TransportParameters};
+use rewrite::{Purpose, Rewriter, Temporary, Unwatched};
+
+/// The transport of what cannot be resolved now; every configuration has it, whatever its master.cf says.
+const RETRY: &str = "retry";
+
+/// Who delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agent {
+    /// agentd, in mailboxes of virtual domains.
+    Virtual,
+    /// Nobody: the recipient fails.
+    Error {
+        /// The service defers instead.
+        soft_bounce: bool,
+    },
+    /// Nobody: the recipient waits.
+    Retry,
+    /// Nobody: it counts as delivered.
+    Discard,
+    /// Nobody yet.
+    Absent,
+}
+
+/// The transports of a shard. Places in the list are for good: jobs that are out name them.
+#[derive(Default)]
+pub(crate) struct Routes {
+    agents: Vec<Agent>,
+    places: HashMap<Box<str>, Transport>,
+    parameters: Vec<TransportParameters>,
+}
+
+/// How a configuration resolves recipients.
+pub(crate) struct Resolver {
+    rewriter: Arc<Rewriter>,
+    deferred: Box<[Box<str>]>,
+    filter_next_hop: Box<str>,
+    hostname: Box<str>,
+}
+
+/// A recipient's way, or the promise of it.
+pub(crate) enum Way {
+    /// Here it is.
+    Known(Pending),
+    /// A table has to be waited for.
+    Later(Pin<Box<dyn Future<Output = Resolved>>>),
+}
+
+/// A transport by its name, what it delivers to, and whom.
+pub(crate) struct Resolved {
+    number: u32,
+    recipient: Recipient,
+    transport: Box<str>,
+    next_hop: Option<Box<str>>,
+    /// Why it waits, for the log.
+    pub(crate) trouble: Option<Temporary>,
+}
+
+impl Routes {
+    /// Takes over the services of a configuration. Those that it does not have any more keep their places,
+    /// and deliver nothing.
+    pub(crate) fn follow(&mut self, all: &Configuration, warn: &mut dyn FnMut(String)) {
+        self.agents.fill(Agent::Absent);
+        for one in all.services.iter().filter(|one| one.service.command.is_transport()) {
+            let soft_bounce = one.snapshot.site.soft_bounce;
+            let agent = match one.service.command {
+                Command::Virtual => Agent::Virtual,
+                Command::Error => Agent::Error { soft_bounce },
+                Command::Retry => Agent::Retry,
+                Command::Discard => Agent::Discard,
+                _ => Agent::Absent,
+            };
+            let parameters = parameters(&one.service.name, agent, &all.base, warn);
+            self.set(&one.service.name, agent, parameters);
+        }
+        let retry = self.place(RETRY, &all.base);
+        self.agents[usize::from(retry.0)] = Agent::Retry;
+    }
+
+    /// For the scheduler.
+    pub(crate) fn parameters(&self) -> &[TransportParameters] {
+        &self.parameters
+    }
+
+    /// Who delivers for a transport.
+    pub(crate) fn agent(&self, transport: Transport) -> Agent {
+        self.agents.get(usize::from(transport.0)).copied().unwrap_or(Agent::Absent)
+    }
+
+    /// What comes of a job that needs nobody; `None` where somebody delivers.
+    pub(crate) fn outcome(&self, submit: &Submit) -> Option<Outcome> {
+        let (tag, text) = (submit.job.tag, submit.next_hop.as_deref().unwrap_or_default());
+        match self.agent(submit.transport) {
+            Agent::Virtual => None,
+            Agent::Error { soft_bounce } => Some(agent::error(tag, text, soft_bounce)),
+            Agent::Retry => Some(agent::retry(tag, text)),
+            Agent::Discard => Some(agent::discard(tag, text)),
+            // postfix `src/qmgr/qmgr_transport.c`
+            Agent::Absent => Some(agent::retry(tag, "4.3.0 mail transport unavailable")),
+        }
+    }
+
+    /// The way of a recipient.
+    pub(crate) fn way(
+        &self,
+        resolver: &Rc<Resolver>,
+        sender: Option<&Address>,
+        (number, recipient): (u32, &Recipient),
+        filter: Option<&str>,
+    ) -> Way {
+        if let Some(filter) = filter {
+            return Way::Known(self.pending(resolver.filtered(number, recipient, filter)));
+        }
+        let now = resolver.resolve(sender, number, recipient);
+        if let Poll::Ready(resolved) = pin!(now).poll(&mut Context::from_waker(Waker::noop()))
+            && resolved.trouble.is_none()
+        {
+            return Way::Known(self.pending(resolved));
+        }
+        let (resolver, sender) = (Rc::clone(resolver), sender.cloned());
+        let recipient = recipient.clone();
+        Way::Later(Box::pin(
+            async move { resolver.resolve(sender.as_ref(), number, &recipient).await },
+        ))
+    }
+
+    /// The place of a transport that was resolved. One that is nobody's is deferred.
+    pub(crate) fn pending(&self, resolved: Resolved) -> Pending {
+        let Resolved { number, recipient, transport, next_hop, .. } = resolved;
+        match self.places.get(&transport) {
+            Some(&transport) => Pending { number, recipient, transport, next_hop },
+            None => Pending {
+                number,
+                recipient,
+                transport: self.places[RETRY],
+                next_hop: Some("4.3.0 mail transport unavailable".into()),
+            },
+        }
+    }
+
+    fn place(&mut self, name: &str, base: &Snapshot) -> Transport {
+        if let Some(&place) = self.places.get(name) {
+            return place;
+        }
+        let parameters = parameters(name, Agent::Retry, base, &mut |_| {});
+        self.set(name, Agent::Retry, parameters)
+    }
+
+    fn set(&mut self, name: &str, agent: Agent, parameters: TransportParameters) -> Transport {
+        if let Some(&place) = self.places.get(name) {
+            self.agents[usize::from(place.0)] = agent;
+            self.parameters[usize::from(place.0)] = parameters;
+            return place;
+        }
+        let place = Transport(u16::try_from(self.agents.len()).unwrap_or(u16::MAX));
+        self.agents.push(agent);
+        self.parameters.push(parameters);
+        self.places.insert(name.into(), place);
+        place
+    }
+}
+
+/// The `TRANSPORT_` parameters of a transport. `warn` hears of values that are not used.
+fn parameters(
+    name: &str,
+    agent: Agent,
+    settings: &Snapshot,
+    warn: &mut dyn FnMut(String),
+) -> TransportParameters {
+    let mut parameters = match agent {
+        Agent::Virtual => TransportParameters::mailboxes(name),
+        _ => return TransportParameters::nobody(name),
+    };
+    let values = settings.settings();
+    let mut number = |suffix: &str, default: u32| {
+        values.of_service(name, suffix).unwrap_or_else(|why| {
+            warn(why);
+            default
+        })
+    };
+    parameters.initial_concurrency = number("_initial_destination_concurrency", 5);
+    parameters.concurrency_limit = number("_destination_concurrency_limit", 20);
+    let cohorts = number("_destination_concurrency_failed_cohort_limit", 1);
+    parameters.failed_cohort_limit = f64::from(cohorts);
+    let mut feedback = |suffix: &str| {
+        let text: Box<str> = values.of_service(name, suffix).unwrap_or_default();
+        text.parse().unwrap_or_else(|()| {
+            // As Postfix does it (src/qmgr/qmgr_feedback.c).
+            warn(format!("{name}{suffix}: ignoring malformed or unreasonable feedback: {text}"));
+            Feedback::Constant(1.0)
+        })
+    };
+    parameters.positive_feedback = feedback("_destination_concurrency_positive_feedback");
+    parameters.negative_feedback = feedback("_destination_concurrency_negative_feedback");
+    match values.of_service(name, "_destination_rate_delay") {
+        Ok(delay) => parameters.rate_delay = delay,
+        Err(why) => warn(why),
+    }
+    parameters
+}
+
+/// The transports of a configuration that deliver, for whoever accepts mail for them.
+pub(crate) fn delivering(all: &Configuration) -> Transports {
+    let delivers = |command: &Command| {
+        matches!(command, Command::Virtual | Command::Error | Command::Retry | Command::Discard)
+    };
+    let services = all.services.iter().filter(|one| delivers(&one.service.command));
+    Transports::new(services.map(|one| one.service.name.clone()))
+}
+
+impl Resolver {
+    /// As the queue manager of this configuration does it.
+    pub(crate) fn new(rewriter: Arc<Rewriter>) -> Self {
+        let settings = rewriter.settings();
+        Self {
+            deferred: settings.queue.defer_transports.to_vec().into(),
+            filter_next_hop: settings.queue.default_filter_nexthop.clone(),
+            hostname: settings.site.myhostname.clone(),
+            rewriter,
+        }
+    }
+
+    /// A filter takes everything, whoever it is for (postfix `src/qmgr/qmgr_message.c`).
+    fn filtered(&self, number: u32, recipient: &Recipient, filter: &str) -> Resolved {
+        let (transport, next_hop) = filter.split_once(':').unwrap_or((filter, ""));
+        let domain = recipient.address.domain();
+        let next_hop = [next_hop, &self.filter_next_hop, domain]
+            .into_iter()
+            .find(|it| !it.is_empty())
+            .unwrap_or(&self.hostname);
+        self.unless_deferred(Resolved {
+            number,
+            recipient: recipient.clone(),
+            transport: transport.into(),
+            next_hop: Some(next_hop.into()),
+            trouble: None,
+        })
+    }
+
+    async fn resolve(
+        &self,
+        sender: Option<&Address>,
+        number: u32,
+        recipient: &Recipient,
+    ) -> Resolved {
+        let address = &recipient.address;
+        match self.rewriter.resolve(Purpose::Delivery, sender, address, &mut Unwatched).await {
+            Ok(route) => {
+                let recipient = Recipient { address: route.recipient, ..recipient.clone() };
+                // Of a recipient in its own domain that is known without being said.
+                let own = *route.nexthop == *recipient.address.domain();
+                self.unless_deferred(Resolved {
+                    number,
+                    recipient,
+                    transport: route.transport,
+                    next_hop: (!own).then_some(route.nexthop),
+                    trouble: None,
+                })
+            }
+            Err(why) => Resolved {
+                number,
+                recipient: recipient.clone(),
+                transport: RETRY.into(),
+                next_hop: Some(format!("{} {}", why.status(), why.reply()).into()),
+                trouble: Some(why),
+            },
+        }
+    }
+
+    fn unless_deferred(&self, resolved: Resolved) -> Resolved {
+        if !self.deferred.contains(&resolved.transport) {
+            return resolved;
+        }
+        let next_hop = Some("4.3.2 deferred transport".into());
+        Resolved { transport: RETRY.into(), next_hop, ..resolved }
+    }
+}
