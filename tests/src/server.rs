@@ -158,7 +158,7 @@ impl Setup {
 
     /// A master.cf beside the main.cf. Continuation lines are indented by more than the others.
     pub fn master_cf(mut self, text: &str) -> Self {
-        self.master_cf = Some(text.to_owned());
+        self.master_cf = Some(text.replace("PLACE", &self.place().to_string_lossy()));
         self
     }
 

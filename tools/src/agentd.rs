@@ -1,5 +1,6 @@
 //! agentd: writes mailboxes with their owners' rights, and talks to nobody but the engine.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::thread;
 
 use agent::{Answer, Attempt, Contents, Deliver};
 use arc_swap::ArcSwap;
-use config::{Configuration, Snapshot};
+use config::Configuration;
+use mail::{Outcome, Status};
 use mailbox::InUse;
 use remote::Remote;
 use virtual_agent::{Rights, VirtualAgent};
@@ -65,10 +67,10 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 };
                 // Behind the rights given up, which are a thread's own. The engine has the log, and is
                 // given whatever agentd is given.
-                let current = Arc::new(ArcSwap::new(all.base));
+                let current = Arc::new(ArcSwap::from_pointee(all));
                 let take = {
                     let current = Arc::clone(&current);
-                    move |all: Arc<Configuration>, _| current.store(Arc::clone(&all.base))
+                    move |all: Arc<Configuration>, _| current.store(all)
                 };
                 loader = Some(
                     Loader::start(catalog, Arc::clone(channel), |_, _| {}, take)
@@ -170,36 +172,89 @@ fn deliver(link: OwnedFd, current: Current, rights: Rights, in_use: InUse) {
 }
 
 /// The configuration in use. A new one counts from the next batch on.
-type Current = Arc<ArcSwap<Snapshot>>;
+type Current = Arc<ArcSwap<Configuration>>;
 
-/// An agent that is made anew when the configuration is another one.
+/// The agents of one thread, one for each service that has jobs. They are made anew when the configuration
+/// is another one.
 struct Following {
     current: Current,
-    snapshot: Arc<Snapshot>,
-    agent: VirtualAgent,
+    all: Arc<Configuration>,
+    agents: HashMap<Box<str>, VirtualAgent>,
     rights: Rights,
     in_use: InUse,
 }
 
 impl Following {
     fn new(current: Current, rights: Rights, in_use: InUse) -> io::Result<Self> {
-        let snapshot = current.load_full();
-        let agent = VirtualAgent::new(Arc::clone(&snapshot), rights, in_use.clone())?;
-        Ok(Self { current, snapshot, agent, rights, in_use })
+        let all = current.load_full();
+        let mut following = Self { current, all, agents: HashMap::new(), rights, in_use };
+        // What cannot be made is found out before the first job.
+        following.agent(VIRTUAL)?;
+        Ok(following)
     }
+
+    /// The agent of a service, with the settings that are the service's.
+    fn agent(&mut self, service: &str) -> io::Result<&mut VirtualAgent> {
+        if !self.agents.contains_key(service) {
+            let snapshot = Arc::clone(self.all.snapshot_of(service));
+            let agent = VirtualAgent::new(snapshot, self.rights, self.in_use.clone())?;
+            self.agents.insert(service.into(), agent);
+        }
+        Ok(self.agents.get_mut(service).expect("it was there or has just been put there"))
+    }
+
+    fn deliver_for(
+        &mut self,
+        service: &str,
+        batch: &[Attempt],
+        contents: &mut Contents,
+    ) -> Vec<Answer> {
+        match self.agent(service) {
+            Ok(agent) => agent.deliver(batch, contents),
+            Err(error) => {
+                let text = format!("cannot act as service {service}: {error}");
+                let later = |it: &Attempt| Outcome::new(it.job.tag, Status(4, 3, 0), text.clone());
+                batch.iter().map(|it| Answer::Done(later(it))).collect()
+            }
+        }
+    }
+}
+
+/// The service of a job that names none.
+const VIRTUAL: &str = "virtual";
+
+fn service_of(attempt: &Attempt) -> &str {
+    attempt.job.service.as_deref().unwrap_or(VIRTUAL)
 }
 
 impl Deliver for Following {
     fn deliver(&mut self, batch: &[Attempt], contents: &mut Contents) -> Vec<Answer> {
-        if !Arc::ptr_eq(&self.snapshot, &self.current.load()) {
-            let (current, in_use) = (Arc::clone(&self.current), self.in_use.clone());
-            match Self::new(current, self.rights, in_use) {
-                Ok(renewed) => *self = renewed,
-                // The one there is delivers as well, and the next batch comes by here again.
-                Err(error) => eprintln!("ringpost: warning: virtual agent: {error}"),
+        if !Arc::ptr_eq(&self.all, &self.current.load()) {
+            self.all = self.current.load_full();
+            self.agents.clear();
+        }
+        let Some(first) = batch.first().map(service_of) else { return Vec::new() };
+        if batch.iter().all(|attempt| service_of(attempt) == first) {
+            return self.deliver_for(first, batch, contents);
+        }
+        // Each service's jobs are a batch of their own; the answers are in the order of all jobs.
+        let mut answers: Vec<Option<Answer>> = batch.iter().map(|_| None).collect();
+        let mut services: Vec<&str> = batch.iter().map(service_of).collect();
+        services.sort_unstable();
+        services.dedup();
+        for service in services {
+            let of_service = |it: &(usize, &Attempt)| service_of(it.1) == service;
+            let (places, part): (Vec<usize>, Vec<Attempt>) = batch
+                .iter()
+                .enumerate()
+                .filter(of_service)
+                .map(|(at, attempt)| (at, attempt.clone()))
+                .unzip();
+            for (at, answer) in places.into_iter().zip(self.deliver_for(service, &part, contents)) {
+                answers[at] = Some(answer);
             }
         }
-        self.agent.deliver(batch, contents)
+        answers.into_iter().map(|answer| answer.expect("each job is of one service")).collect()
     }
 }
 

@@ -489,6 +489,7 @@ impl Dispatch {
                 continue;
             }
             let mut job = submit.job;
+            job.service = self.routes.service(submit.transport);
             if let Some(place) = self.places.get(&job.id) {
                 let lease = place.lease();
                 job.content = lease.content;

@@ -103,6 +103,12 @@ impl Routes {
         self.agents.get(usize::from(transport.0)).copied().unwrap_or(Agent::Absent)
     }
 
+    /// What a transport's agent is to know it by, where that is not the agent's own name.
+    pub(crate) fn service(&self, transport: Transport) -> Option<Box<str>> {
+        let name = &*self.parameters.get(usize::from(transport.0))?.name;
+        (name != Command::Virtual.name()).then(|| name.into())
+    }
+
     /// What comes of a job that needs nobody; `None` where somebody delivers.
     pub(crate) fn outcome(&self, submit: &Submit) -> Option<Outcome> {
         let (tag, text) = (submit.job.tag, submit.next_hop.as_deref().unwrap_or_default());

@@ -98,6 +98,7 @@ fn job(tag: u64) -> Job {
         content: Content::Arena { offset: 4096, len: 4096 },
         seen_before: false,
         has_delivered_to: false,
+        service: None,
     }
 }
 

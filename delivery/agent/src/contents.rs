@@ -195,6 +195,7 @@ mod tests {
             content,
             seen_before: false,
             has_delivered_to: false,
+            service: None,
         }
     }
 

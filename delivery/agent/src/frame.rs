@@ -20,10 +20,11 @@
 //! | queue id   | u64                                                                         |
 //! | number     | u32                                                                         |
 //! | arrival    | u64, microseconds                                                           |
-//! | flags      | u8: 1 has a sender, 2 seen before, 4 has Delivered-To                       |
+//! | flags      | u8: 1 has a sender, 2 seen before, 4 has Delivered-To, 8 has a service      |
 //! | content    | u8 0, arena: offset u64, len u32                                            |
 //! |            | u8 1, segment: slice u8, segment u64, offset u64, len u32                   |
 //! |            | u8 2, file: len u64                                                         |
+//! | service    | text, where flagged                                                         |
 //! | sender     | text, where flagged                                                         |
 //! | recipient  | flags u8: 1 original, 2 ORCPT, 4 NOTIFY, 8 never, 16 success, 32 failure,   |
 //! |            | 64 delay; address text; original text and ORCPT text, where flagged         |
@@ -52,7 +53,7 @@ use crate::BATCH_JOBS_MAX;
 
 /// Changes whenever a frame's layout does. Engine and agentd are one binary, but not during an
 /// upgrade.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// A frame's greatest size.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -139,7 +140,8 @@ mod job_flag {
     pub(super) const SENDER: u8 = 1;
     pub(super) const SEEN_BEFORE: u8 = 2;
     pub(super) const HAS_DELIVERED_TO: u8 = 4;
-    pub(super) const ALL: u8 = 7;
+    pub(super) const SERVICE: u8 = 8;
+    pub(super) const ALL: u8 = 15;
 }
 
 mod recipient_flag {
@@ -284,7 +286,8 @@ fn put_job(bytes: &mut Vec<u8>, job: &Job) -> Result<(), FrameError> {
     bytes.push(
         flag(job.sender.is_some(), job_flag::SENDER)
             | flag(job.seen_before, job_flag::SEEN_BEFORE)
-            | flag(job.has_delivered_to, job_flag::HAS_DELIVERED_TO),
+            | flag(job.has_delivered_to, job_flag::HAS_DELIVERED_TO)
+            | flag(job.service.is_some(), job_flag::SERVICE),
     );
     match job.content {
         Content::Arena { offset, len } => {
@@ -303,6 +306,9 @@ fn put_job(bytes: &mut Vec<u8>, job: &Job) -> Result<(), FrameError> {
             bytes.push(2);
             bytes.extend(len.to_le_bytes());
         }
+    }
+    if let Some(service) = &job.service {
+        put_text(bytes, service)?;
     }
     if let Some(sender) = &job.sender {
         put_text(bytes, sender.as_str())?;
@@ -439,6 +445,7 @@ impl<'a> Fields<'a> {
             2 => Content::File { len: self.u64()? },
             _ => return Err(FrameError::Unknown("place of content")),
         };
+        let service = if flags & job_flag::SERVICE != 0 { Some(self.text()?.into()) } else { None };
         let sender = if flags & job_flag::SENDER != 0 { Some(self.address()?) } else { None };
         Ok(Job {
             tag,
@@ -450,6 +457,7 @@ impl<'a> Fields<'a> {
             content,
             seen_before: flags & job_flag::SEEN_BEFORE != 0,
             has_delivered_to: flags & job_flag::HAS_DELIVERED_TO != 0,
+            service,
         })
     }
 
@@ -549,9 +557,16 @@ mod tests {
             prop::option::of(addresses()),
             recipients(),
             contents(),
+            prop::option::of("[a-z-]{1,20}"),
         )
             .prop_map(
-                |((tag, id, number, arrival, seen_before, looped), sender, recipient, content)| {
+                |(
+                    (tag, id, number, arrival, seen_before, looped),
+                    sender,
+                    recipient,
+                    content,
+                    service,
+                )| {
                     Job {
                         tag,
                         id: QueueId::from_u64(id),
@@ -562,6 +577,7 @@ mod tests {
                         content,
                         seen_before,
                         has_delivered_to: looped,
+                        service: service.map(String::into_boxed_str),
                     }
                 },
             )

@@ -82,6 +82,7 @@ fn job(tag: u64, content: Content) -> Job {
         content,
         seen_before: false,
         has_delivered_to: false,
+        service: None,
     }
 }
 

@@ -149,6 +149,7 @@ fn job(ids: &mut IdSource, len: usize) -> Job {
         content: Content::File { len: len as u64 },
         seen_before: false,
         has_delivered_to: false,
+        service: None,
     }
 }
 

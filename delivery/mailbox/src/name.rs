@@ -65,6 +65,7 @@ mod tests {
             content: Content::File { len: 0 },
             seen_before: false,
             has_delivered_to: false,
+            service: None,
         }
     }
 

@@ -45,6 +45,7 @@ fn attempt(tag: u64, address: &str) -> Attempt {
         content: Content::Arena { offset: 0, len: TEXT.len() as u32 },
         seen_before: false,
         has_delivered_to: true,
+        service: None,
     };
     Attempt { job, waits: 0 }
 }

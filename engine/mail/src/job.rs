@@ -7,6 +7,8 @@ use crate::{Address, QueueId, Recipient, Status, Time};
 pub struct Job {
     /// The scheduler's own number for this delivery; comes back with the outcome.
     pub tag: u64,
+    /// The service of master.cf that delivers, where it is not called as its agent is: `virtual`.
+    pub service: Option<Box<str>>,
     /// The message.
     pub id: QueueId,
     /// `None` is `<>`.

@@ -440,6 +440,8 @@ impl Scheduler {
                 content: message.content,
                 seen_before: message.seen_before || entry.lost > 0,
                 has_delivered_to: message.has_delivered_to,
+                // For the shell, which knows what the agents are called.
+                service: None,
             },
         }
     }

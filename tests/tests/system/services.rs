@@ -119,3 +119,28 @@ fn a_bad_master_cf_is_refused_with_its_line() {
     server.wait_for_error(&["warning: reload:", "master.cf:1: smtpd_timeout: found \"never\""]);
     assert!(greeting(ports(&server)[1]).contains("second"));
 }
+
+#[test]
+fn each_delivery_service_has_its_own_mailboxes() {
+    let other = "data/mail/other";
+    let setup = Setup::new()
+        .main_cf(&format!("{MAIN_CF}\ntransport_maps = inline:{{ b@example.com=archive: }}"))
+        .master_cf(&format!(
+            "smtp     inet  n  -  n  -  -  smtpd
+virtual  unix  -  n  n  -  -  virtual
+retry    unix  -  -  n  -  -  error
+archive  unix  -  n  n  -  -  virtual
+    -o virtual_mailbox_base=PLACE/{other}
+"
+        ));
+    let base = setup.place().join(other);
+    fs::create_dir_all(&base).expect("a directory in the test's place");
+    setup.give_to_user(&base);
+    let server = setup.start();
+    server.accept(&["a@example.com", "b@example.com"], "Subject: x\n\nx\n");
+    server.wait_for_log(&["/archive[", "to=<b@example.com>", "relay=archive", "status=sent"]);
+    server.wait_for_log(&["/virtual[", "to=<a@example.com>", "relay=virtual", "status=sent"]);
+    assert!(base.join("example.com/b/new").is_dir(), "{}", base.display());
+    assert_eq!(server.maildir_at("example.com", "a").wait_for(1).len(), 1);
+    assert!(!server.mail_base().join("example.com/b").exists());
+}

@@ -33,6 +33,7 @@ pub(crate) fn job(id: u64, number: u32) -> Job {
         content: Content::File { len: 0 },
         seen_before: false,
         has_delivered_to: false,
+        service: None,
     }
 }
 
