@@ -281,6 +281,12 @@ impl Dispatch {
                 self.put_back(id);
                 continue;
             }
+            // Under load most mail waits in the index, and is resolved when its turn comes.
+            if !self.scheduler.has_room_for(envelope.recipients.len()) {
+                self.scheduler.arrived_without_room(id, now);
+                self.put_back(id);
+                continue;
+            }
             let (recipients, unresolved) =
                 self.ways(id, &envelope, (0..).zip(&envelope.recipients));
             let message = Message {

@@ -142,16 +142,26 @@ impl Scheduler {
     /// A message was just committed.
     pub fn arrived(&mut self, message: Message, now: Time) -> Admission {
         self.read_clock(now);
-        let (messages, recipients) = self.room();
-        // Older mail comes first: as long as there is a backlog, new mail joins its end.
-        let fits =
-            messages > 0 && (message.recipients.len() <= recipients || self.by_id.is_empty());
-        if self.runs.has_backlog() || !fits {
+        if !self.has_room_for(message.recipients.len() + message.unresolved as usize) {
             self.runs.refuse(message.id);
             return Admission::Queued;
         }
         self.admit(message, now);
         Admission::Active
+    }
+
+    /// Whether a new message with so many recipients would become active. Older mail comes first: as long
+    /// as there is a backlog, new mail joins its end.
+    pub fn has_room_for(&self, recipients: usize) -> bool {
+        let (messages, room) = self.room();
+        let fits = messages > 0 && (recipients <= room || self.by_id.is_empty());
+        !self.runs.has_backlog() && fits
+    }
+
+    /// A message was committed that there is no [room for](Self::has_room_for).
+    pub fn arrived_without_room(&mut self, id: QueueId, now: Time) {
+        self.read_clock(now);
+        self.runs.refuse(id);
     }
 
     /// The answer to a [`Pull`](crate::Pull): messages in the order of its source, and where to go
