@@ -297,3 +297,150 @@ impl Resolver {
         Resolved { transport: RETRY.into(), next_hop, ..resolved }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use config::master::{self, Ports};
+    use config::{Machine, Sources};
+    use mail::{Content, Job, QueueId, Status, Time, Verdict};
+    use table::{Memory, Tables};
+
+    use super::*;
+
+    const MASTER_CF: &str = "virtual unix - n n - - virtual\nsmtp unix - - n - - smtp\n\
+                             error unix - - n - - error\ndiscard unix - - n - - discard\n";
+
+    fn configuration(main_cf: &str, master_cf: &str) -> Configuration {
+        let main_cf = format!(
+            "myhostname = mx.example.com\nmydestination =\nvirtual_mailbox_domains = example.com\n\
+             {main_cf}"
+        );
+        let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
+        let master = master::parse("master.cf", master_cf.as_bytes(), &Ports::default());
+        let machine = Machine::named("mx.example.com");
+        Configuration::build(&sources, &master, &machine, &Tables::new(&Memory::default()))
+            .expect("the configuration of the test")
+    }
+
+    fn routes(all: &Configuration) -> Routes {
+        let mut routes = Routes::default();
+        routes.follow(all, &mut |warning| panic!("{warning}"));
+        routes
+    }
+
+    fn address(text: &str) -> Address {
+        Address::parse(text.as_bytes()).unwrap()
+    }
+
+    /// Transport and next hop of a recipient, and what comes of it where nobody is asked.
+    fn way(main_cf: &str, to: &str, filter: Option<&str>) -> (String, Option<Outcome>) {
+        let all = configuration(main_cf, MASTER_CF);
+        let routes = routes(&all);
+        let rewriter = Arc::new(Rewriter::new(Arc::clone(&all.base), Vec::new()));
+        let resolver = Rc::new(Resolver::new(rewriter));
+        let recipient = Recipient::new(address(to));
+        let Way::Known(pending) = routes.way(&resolver, None, (0, &recipient), filter) else {
+            panic!("no table is waited for")
+        };
+        let name = &routes.parameters()[usize::from(pending.transport.0)].name;
+        let text = format!("{name}:{}", pending.next_hop.as_deref().unwrap_or_default());
+        let job = Job {
+            tag: 7,
+            service: None,
+            id: QueueId::from_u64(1),
+            sender: None,
+            recipient: pending.recipient,
+            number: 0,
+            arrival: Time(0),
+            content: Content::File { len: 0 },
+            seen_before: false,
+            has_delivered_to: false,
+        };
+        let submit = Submit { transport: pending.transport, next_hop: pending.next_hop, job };
+        (text, routes.outcome(&submit))
+    }
+
+    fn text(outcome: Option<Outcome>) -> String {
+        outcome.map_or_else(String::new, |it| format!("{:?} {} {}", it.verdict, it.status, it.text))
+    }
+
+    #[test]
+    fn who_has_an_agent_is_delivered_and_who_has_none_waits() {
+        let unavailable = "Deferred 4.3.0 mail transport unavailable";
+        let tables = "transport_maps = inline:{ { no@example.com = error:5.1.6 moved } \
+                      { gone@example.com = discard:x } { odd@example.com = nobody:here } }\n";
+        for (main_cf, to, expected, outcome) in [
+            ("", "u@example.com", "virtual:", ""),
+            ("", "u@other.example", "smtp:", unavailable),
+            (tables, "no@example.com", "error:5.1.6 moved", "Failed 5.1.6 moved"),
+            (tables, "gone@example.com", "discard:x", "Delivered 2.0.0 x"),
+            // No service of this name; retry is there although master.cf does not have it.
+            (tables, "odd@example.com", "retry:4.3.0 mail transport unavailable", unavailable),
+            (
+                "defer_transports = smtp, virtual\n",
+                "u@example.com",
+                "retry:4.3.2 deferred transport",
+                "Deferred 4.3.2 deferred transport",
+            ),
+        ] {
+            let (way, decided) = way(main_cf, to, None);
+            assert_eq!((way.as_str(), text(decided).as_str()), (expected, outcome), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_filter_goes_before_everything_and_has_a_next_hop_in_any_case() {
+        for (main_cf, filter, expected) in [
+            ("", "smtp:[127.0.0.1]:10024", "smtp:[127.0.0.1]:10024"),
+            ("", "discard:", "discard:example.com"),
+            ("", "discard", "discard:example.com"),
+            ("default_filter_nexthop = filter.example\n", "discard:", "discard:filter.example"),
+        ] {
+            assert_eq!(way(main_cf, "u@example.com", Some(filter)).0, expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn soft_bounce_of_the_service_makes_its_errors_temporary() {
+        let all = configuration(
+            "",
+            "error unix - - n - - error -o soft_bounce=yes\nhard unix - - n - - error\n",
+        );
+        let routes = routes(&all);
+        let agent = |name: &str| routes.agent(routes.places[name]);
+        assert_eq!(agent("error"), Agent::Error { soft_bounce: true });
+        assert_eq!(agent("hard"), Agent::Error { soft_bounce: false });
+        let outcome = agent::error(1, "5.1.1 no", true);
+        assert_eq!((outcome.verdict, outcome.status), (Verdict::Deferred, Status(4, 1, 1)));
+    }
+
+    #[test]
+    fn a_transport_keeps_its_place_when_the_configuration_changes() {
+        let mut routes = routes(&configuration("", MASTER_CF));
+        let (before, smtp) = (routes.places["virtual"], routes.places["smtp"]);
+        let limit = "virtual_destination_concurrency_limit = 3\n";
+        let all =
+            configuration(limit, "new unix - n n - - virtual\nvirtual unix - n n - - virtual\n");
+        routes.follow(&all, &mut |warning| panic!("{warning}"));
+        assert_eq!(routes.places["virtual"], before);
+        assert_eq!(routes.parameters()[usize::from(before.0)].concurrency_limit, 3);
+        assert_eq!(routes.agent(smtp), Agent::Absent, "what is gone delivers nothing");
+        assert_eq!(routes.service(before), None);
+        assert_eq!(routes.service(routes.places["new"]).as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn feedback_that_makes_no_sense_is_said_and_not_used() {
+        let main_cf = "virtual_destination_concurrency_positive_feedback = 7\n";
+        let all = configuration(main_cf, MASTER_CF);
+        let (mut routes, mut warnings) = (Routes::default(), Vec::new());
+        routes.follow(&all, &mut |warning| warnings.push(warning));
+        assert_eq!(
+            warnings,
+            [
+                "virtual_destination_concurrency_positive_feedback: ignoring malformed or unreasonable \
+              feedback: 7"
+            ]
+        );
+    }
+}
