@@ -2,7 +2,7 @@
 //!
 //! No storage: what is compared is the cost of waiting, reading and answering. Each server is a
 //! process of its own with one thread, on one core where there are two; the load comes from this
-//! process. DESIGN: "the ring's set-up flags decide, not the runtime"; this is how to judge that
+//! process. The ring's set-up flags decide, not the runtime; this is how to judge that
 //! again on another kernel.
 
 mod epoll;

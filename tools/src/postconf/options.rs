@@ -169,6 +169,32 @@ const USAGE: &str = "usage: postconf [-a (server SASL types)] [-A (client SASL t
     [-T compile-version|run-version|public-key-algorithms] [-v (verbose)] \
     [-x (expand parameter values)] [-X (exclude)] [-# (comment-out)] [name...]";
 
+const HELP: &str = "\
+Shows the configuration, and edits it.
+
+Usage: postconf [options] [NAME...]                 parameters of main.cf
+       postconf -e NAME=VALUE...                    set them
+       postconf -X NAME... | -# NAME...             remove them, or comment them out
+       postconf -M|-F|-P [options] [SERVICE/TYPE[/WHAT]...]   master.cf: entries, fields, -o parameters
+
+  -c DIR        read the configuration in DIR (or MAIL_CONFIG)
+  -d            defaults instead of what is set
+  -n            only what is set
+  -x            with every $name replaced by what it stands for
+  -C CLASS      only builtin, service or user parameters, or all
+  -f            fold long lines
+  -h, -H        without names, without values
+  -j            one JSON object a line
+  -o NAME=VALUE  as if main.cf said so
+  -e, -X, -#    edit main.cf, with -M, -F and -P master.cf
+  -b [FILE], -t [FILE]  bounce templates, expanded and as they are
+  -m, -l, -a, -A, -T WHAT  types of tables, locks, SASL and what is known of TLS
+  -q            without warnings
+  -v            accepted
+  --help, --version
+
+The manual page, postconf(1), has more.";
+
 impl Options {
     /// Reads letters as getopt does: options may be joined, and end at the first argument or at `--`.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
@@ -190,7 +216,7 @@ impl Options {
         {
             match word.as_str() {
                 "--" => break,
-                "--help" => return Err(Instead::Print(USAGE.to_owned())),
+                "--help" => return Err(Instead::Print(HELP.to_owned())),
                 "--version" => {
                     let version = env!("CARGO_PKG_VERSION");
                     return Err(Instead::Print(format!("postconf (ringpost) {version}")));
