@@ -2,17 +2,25 @@
 //!
 //! They are parted by the first bits of their hashes as they come. Each part then fits into the
 //! processor's cache, where it is sorted and read out of order for next to nothing; a table of millions
-//! of entries costs one pass over memory instead of a cache miss for each entry.
+//! of entries costs one pass over memory instead of a cache miss for each entry. What a part is sorted by is
+//! only made when its turn comes: kept for every entry, it would take a quarter of the memory.
 
 use std::ops::ControlFlow;
 
 use super::layout::{self, push_length};
+
+/// Bytes of the line number in front of each entry.
+const LINE_NUMBER_BYTES: usize = size_of::<u32>();
+/// The most that the two lengths in front of a key and a value take.
+const LENGTHS_BYTES_MAX: usize = 10;
 
 /// Parts; of ten million entries each is about 2 MB.
 const PARTS_BITS: u32 = 8;
 /// Memory is taken this much at a time, so that nothing is ever copied to make room.
 const CHUNK_BITS: u32 = 16;
 const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
+/// Chunks of one part, of which a [`Place`] can have the number.
+const CHUNKS_MAX: usize = 1 << (u32::BITS - CHUNK_BITS);
 
 /// Which of several entries for one key counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +39,10 @@ pub(super) struct Collection {
     bytes: u64,
 }
 
+/// Each entry behind the number of its line, in the order in which they were added.
 #[derive(Default)]
 struct Part {
     chunks: Vec<Vec<u8>>,
-    places: Vec<Place>,
 }
 
 /// Where an entry lies in its part.
@@ -79,13 +87,13 @@ impl Collection {
         };
         let hash = layout::hash(key, self.seed);
         let part = &mut self.parts[(hash >> (u64::BITS - PARTS_BITS)) as usize];
-        let Some(at) = part.room(key.len() + value.len() + 10) else { return false };
-        let Some(chunk) = part.chunks.last_mut() else { return false };
+        let bytes = LINE_NUMBER_BYTES + LENGTHS_BYTES_MAX + key.len() + value.len();
+        let Some(chunk) = part.room(bytes) else { return false };
+        chunk.extend_from_slice(&line.to_le_bytes());
         push_length(chunk, key_len);
         push_length(chunk, value_len);
         chunk.extend_from_slice(key);
         chunk.extend_from_slice(value);
-        part.places.push(Place { hash, at, line });
         self.len += 1;
         self.bytes += (key.len() + value.len()) as u64;
         true
@@ -101,8 +109,10 @@ impl Collection {
         mut twice: impl FnMut(Twice<'_>),
         mut take: impl FnMut(u64, &[u8]) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        for mut part in self.parts {
-            let mut places = std::mem::take(&mut part.places);
+        let mut places = Vec::new();
+        for part in self.parts {
+            places.clear();
+            part.places(self.seed, &mut places);
             places.sort_unstable_by_key(|place| (place.hash, place.at));
             for equal in places.chunk_by_mut(|a, b| a.hash == b.hash) {
                 if duplicates == Duplicates::KeepLast {
@@ -125,15 +135,34 @@ impl Collection {
 }
 
 impl Part {
-    /// Makes room for this many bytes in the last chunk, and says where they will be.
-    fn room(&mut self, bytes: usize) -> Option<u32> {
+    /// The chunk that has room for this many bytes.
+    fn room(&mut self, bytes: usize) -> Option<&mut Vec<u8>> {
         // An entry that is larger than a chunk has one of its own.
         if self.chunks.last().is_none_or(|chunk| chunk.len() + bytes > CHUNK_BYTES) {
+            if self.chunks.len() >= CHUNKS_MAX {
+                return None;
+            }
             self.chunks.push(Vec::with_capacity(bytes.max(CHUNK_BYTES)));
         }
-        let chunk = u32::try_from(self.chunks.len() - 1).ok()?;
-        let within = u32::try_from(self.chunks.last()?.len()).ok()?;
-        (chunk < 1 << (u32::BITS - CHUNK_BITS)).then_some(chunk << CHUNK_BITS | within)
+        self.chunks.last_mut()
+    }
+
+    /// Where all entries lie.
+    fn places(&self, seed: u64, places: &mut Vec<Place>) {
+        for (number, chunk) in (0_u32..).zip(&self.chunks) {
+            let mut rest = &chunk[..];
+            while let Some((line, entry)) = rest.split_first_chunk() {
+                let Some((key, _, behind)) = layout::entry(entry) else { break };
+                // Below CHUNK_BYTES: one that is larger has a chunk that begins with it.
+                let within = (chunk.len() - entry.len()) as u32;
+                places.push(Place {
+                    hash: layout::hash(key, seed),
+                    at: number << CHUNK_BITS | within,
+                    line: u32::from_le_bytes(*line),
+                });
+                rest = behind;
+            }
+        }
     }
 
     /// The bytes of an entry, and its key.
