@@ -6,12 +6,16 @@
 //! the budget is one for all. There is no just-in-time compiler: it needs memory that is both written
 //! and run, which our processes may not have.
 
+use std::sync::OnceLock;
+
 use pcre2::bytes::{Regex, RegexBuilder};
 
 use super::perl::Flags;
 
-/// Steps of one search, a few hundredths of a second.
-const STEPS_MAX: u32 = 2_000_000;
+/// Steps of one search; the last are a few hundredths of a second. PCRE2 does not say how many it took, so a
+/// pattern gets few, and more where those were not enough: what is set down for a line with very many
+/// patterns is then not far from what they took. A search that fails at the last is an error.
+const STEPS_MAX: [u32; 3] = [5_000, 100_000, 2_000_000];
 
 /// Steps from one place, for the patterns of which the search cannot be made a part.
 const STEPS_FROM_ONE_PLACE_MAX: u32 = 20_000;
@@ -21,7 +25,20 @@ const MEMORY_KIB_MAX: u32 = 16 << 10;
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) struct Backtracking(Regex);
+pub(super) struct Backtracking {
+    first: Regex,
+    /// What is compiled with more steps when that is needed; `None` for a pattern whose steps are counted from
+    /// each place.
+    further: Option<Further>,
+}
+
+#[derive(Debug)]
+struct Further {
+    /// The pattern behind its limit.
+    pattern: Box<str>,
+    flags: Flags,
+    compiled: [OnceLock<Regex>; STEPS_MAX.len() - 1],
+}
 
 /// Where each group matched; the first is the whole pattern with what comes before it.
 pub(super) type Groups = Vec<Option<(usize, usize)>>;
@@ -43,34 +60,78 @@ impl Backtracking {
         let end = if flags.spaced { "\n" } else { "" };
         let memory = format!("(*LIMIT_HEAP={MEMORY_KIB_MAX})");
         let search = if flags.anchored { "" } else { "(?s:.*?)" };
-        let whole =
-            format!("{memory}(*LIMIT_MATCH={STEPS_MAX}){options}\\A{search}(?:{lazy}{rest}{end})");
+        let pattern = format!("{memory}{options}\\A{search}(?:{lazy}{rest}{end})");
         if !names_the_whole(rest)
-            && let Ok(whole) = compile(&whole, flags)
-            && whole.captures_len() == alone.captures_len()
+            && let Ok(first) = compile(&limited(&pattern, STEPS_MAX[0]), flags)
+            && first.captures_len() == alone.captures_len()
         {
-            return Ok(Self(whole));
+            let compiled = std::array::from_fn(|_| OnceLock::new());
+            let further = Further { pattern: pattern.into(), flags, compiled };
+            return Ok(Self { first, further: Some(further) });
         }
         let start = if flags.anchored { "\\G" } else { "" };
-        let limit = format!("(*LIMIT_MATCH={STEPS_FROM_ONE_PLACE_MAX})");
-        compile(&format!("{memory}{limit}{options}{lazy}{start}{rest}"), flags).map(Self)
+        let pattern = format!("{memory}{options}{lazy}{start}{rest}");
+        let first = compile(&limited(&pattern, STEPS_FROM_ONE_PLACE_MAX), flags)?;
+        Ok(Self { first, further: None })
     }
 
     /// How many groups the pattern has.
     pub(super) fn group_count(&self) -> u32 {
-        self.0.captures_len() as u32 - 1
+        self.first.captures_len() as u32 - 1
     }
 
-    /// The error is that a limit was reached.
-    pub(super) fn matches(&self, text: &[u8]) -> Result<bool, String> {
-        self.0.is_match(text).map_err(|why| describe(&why))
+    /// The error is that a limit was reached. `steps` are those taken so far.
+    pub(super) fn matches(&self, text: &[u8], steps: &mut u64) -> Result<bool, String> {
+        self.search(text.len(), steps, |regex| regex.is_match(text))
     }
 
     pub(super) fn groups(&self, text: &[u8]) -> Result<Option<Groups>, String> {
-        let mut places = self.0.capture_locations();
-        let found = self.0.captures_read(&mut places, text).map_err(|why| describe(&why))?;
-        Ok(found.map(|_| (0..places.len()).map(|group| places.get(group)).collect()))
+        self.search(text.len(), &mut 0, |regex| {
+            let mut places = regex.capture_locations();
+            let found = regex.captures_read(&mut places, text)?;
+            Ok(found.map(|_| (0..places.len()).map(|group| places.get(group)).collect()))
+        })
     }
+
+    /// Searches with more and more steps.
+    fn search<T>(
+        &self,
+        length: usize,
+        steps: &mut u64,
+        search: impl Fn(&Regex) -> Result<T, pcre2::Error>,
+    ) -> Result<T, String> {
+        // In a short text a search that is not hopeless takes less than it may.
+        let square = (length as u64 + 1).saturating_pow(2);
+        let Some(further) = &self.further else {
+            *steps += square.min(u64::from(STEPS_MAX[2]));
+            return search(&self.first).map_err(|why| describe(&why));
+        };
+        *steps += square.min(u64::from(STEPS_MAX[0]));
+        let mut found = search(&self.first);
+        for (compiled, most) in further.compiled.iter().zip(&STEPS_MAX[1..]) {
+            let Err(why) = &found else { break };
+            if why.code() != MATCH_LIMIT {
+                break;
+            }
+            *steps += u64::from(*most);
+            let regex = match compiled.get() {
+                Some(regex) => regex,
+                None => {
+                    let regex = compile(&limited(&further.pattern, *most), further.flags)?;
+                    compiled.get_or_init(|| regex)
+                }
+            };
+            found = search(regex);
+        }
+        found.map_err(|why| describe(&why))
+    }
+}
+
+/// `PCRE2_ERROR_MATCHLIMIT`
+const MATCH_LIMIT: i32 = -47;
+
+fn limited(pattern: &str, steps: u32) -> String {
+    format!("(*LIMIT_MATCH={steps}){pattern}")
 }
 
 fn compile(pattern: &str, flags: Flags) -> Result<Regex, String> {
@@ -162,7 +223,7 @@ mod tests {
     };
 
     fn matches(pattern: &str, text: &str) -> Result<bool, String> {
-        Backtracking::new(pattern, FLAGS)?.matches(text.as_bytes())
+        Backtracking::new(pattern, FLAGS)?.matches(text.as_bytes(), &mut 0)
     }
 
     #[test]
@@ -184,8 +245,8 @@ mod tests {
         }
         let spaced = Flags { spaced: true, anchored: true, ..FLAGS };
         let pattern = Backtracking::new("a (?=b) # comment", spaced).unwrap();
-        assert_eq!(pattern.matches(b"ab"), Ok(true));
-        assert_eq!(pattern.matches(b"xab"), Ok(false));
+        assert_eq!(pattern.matches(b"ab", &mut 0), Ok(true));
+        assert_eq!(pattern.matches(b"xab", &mut 0), Ok(false));
     }
 
     #[test]
@@ -200,7 +261,7 @@ mod tests {
             ("(?=a)a[[:alpha:]$]", "a$", true),
         ] {
             let pattern = Backtracking::new(pattern, end_only).unwrap();
-            assert_eq!(pattern.matches(text.as_bytes()), Ok(expected), "{pattern:?}");
+            assert_eq!(pattern.matches(text.as_bytes(), &mut 0), Ok(expected), "{pattern:?}");
         }
     }
 

@@ -40,6 +40,12 @@ const TRIED_BEFORE_PLACES: u32 = 24;
 /// The shortest such line.
 const PLACES_LINE_BYTES_MIN: usize = 1024;
 
+/// Steps that one line may take, of all patterns together: a byte that an automaton or a search goes
+/// through is one, and so is what PCRE2 counts. Somebody who knows the rules can write a line that each
+/// of ten thousand is suspected for; past this the table cannot tell, which is a temporary failure. Ordinary lines
+/// take a few thousand. This is 640 times through a line of 100 KB, a few tenths of a second.
+pub(super) const LINE_STEPS_MAX: u64 = 64 << 20;
+
 /// A pattern by its number, and whether it must not match.
 #[derive(Clone, Copy, Debug)]
 struct Condition {
@@ -108,8 +114,14 @@ pub(super) struct Failure {
 impl Engine {
     /// The text of the first rule that applies to `line`. What groups matched is put in as it is.
     pub(super) fn find(&self, line: &[u8]) -> Result<Option<Found<'_>>, Failure> {
-        let mut search =
-            Search { engine: self, line, known: Known::default(), tried: 0, places: None };
+        let mut search = Search {
+            engine: self,
+            line,
+            known: Known::default(),
+            tried: 0,
+            places: None,
+            steps: 0,
+        };
         let Some(rule) = search.first_rule()? else {
             return Ok(None);
         };
@@ -152,6 +164,8 @@ struct Search<'a> {
     /// How many patterns have been tried.
     tried: u32,
     places: Option<Places>,
+    /// Of [`LINE_STEPS_MAX`].
+    steps: u64,
 }
 
 /// What is known of patterns: nearly always of a few.
@@ -219,6 +233,10 @@ impl Search<'_> {
         if together.first_rule >= before {
             return None;
         }
+        if let Err(failure) = self.has_steps(self.engine.rules[together.first_rule as usize].line) {
+            return Some((together.first_rule, Err(failure)));
+        }
+        self.steps += self.line.len() as u64;
         let mut matched = PatternSet::new(together.patterns.len());
         together.automaton.which_overlapping_matches(&Input::new(self.line), &mut matched);
         let mut candidates: SmallVec<[u32; 32]> = SmallVec::new();
@@ -252,18 +270,32 @@ impl Search<'_> {
         if let Some(matches) = self.known.get(pattern) {
             return Ok(matches != negated);
         }
+        self.has_steps(line)?;
         self.tried += 1;
         if self.tried == TRIED_BEFORE_PLACES && self.line.len() >= PLACES_LINE_BYTES_MIN {
             self.places = Some(Places::of(self.line));
         }
         let matcher = &self.engine.matchers[pattern as usize];
         let matches = matcher
-            .matches(self.line, self.places.as_ref(), &self.engine.used)
+            .matches(self.line, self.places.as_ref(), &self.engine.used, &mut self.steps)
             .map_err(|why| Failure { line, why })?;
         if !matcher.is_sequence() {
             self.known.insert(pattern, matches);
         }
         Ok(matches != negated)
+    }
+
+    /// The error is that the rule at `line` came too late for this.
+    fn has_steps(&self, line: u32) -> Result<(), Failure> {
+        if self.steps < LINE_STEPS_MAX {
+            return Ok(());
+        }
+        let why = format!(
+            "a line of {} bytes is suspected of so many rules that it took {LINE_STEPS_MAX} steps \
+             before this one",
+            self.line.len()
+        );
+        Err(Failure { line, why })
     }
 }
 

@@ -100,19 +100,21 @@ impl Matcher {
     }
 
     /// Whether the pattern matches; an error where that takes too long to find out. `places` are those of
-    /// the text, where they are known.
+    /// the text, where they are known; `steps` are those taken so far.
     pub(super) fn matches(
         &self,
         text: &[u8],
         places: Option<&Places>,
         used: &AtomicUsize,
+        steps: &mut u64,
     ) -> Result<bool, String> {
         match &self.test {
-            Test::Sequence(sequence) => Ok(sequence.matches(text, places)),
+            Test::Sequence(sequence) => Ok(sequence.matches(text, places, steps)),
             Test::Automaton(automaton) => {
+                *steps += text.len() as u64;
                 Ok(self.automaton(automaton, used)?.is_match(Input::new(text)))
             }
-            Test::Backtracking(backtracking) => backtracking.matches(text),
+            Test::Backtracking(backtracking) => backtracking.matches(text, steps),
         }
     }
 

@@ -27,8 +27,9 @@ impl Sequence {
     }
 
     /// Whether it matches anywhere in `text`. The first place where a run fits is as good as any: it
-    /// leaves the most to those behind it. `places` are those of the text, where they are known.
-    pub(super) fn matches(&self, text: &[u8], places: Option<&Places>) -> bool {
+    /// leaves the most to those behind it. `places` are those of the text, where they are known; `steps` are
+    /// the bytes and places looked at so far.
+    pub(super) fn matches(&self, text: &[u8], places: Option<&Places>, steps: &mut u64) -> bool {
         let last = self.runs.len() - 1;
         let mut from = 0;
         for (at, run) in self.runs.iter().enumerate() {
@@ -44,7 +45,7 @@ impl Sequence {
                     let start = rest.len() - length;
                     run.fits(&rest[start..]).then_some(start)
                 }
-                (false, false) => run.find(text, from, places).map(|at| at - from),
+                (false, false) => run.find(text, from, places, steps).map(|at| at - from),
             };
             match found {
                 Some(at) => from += at + length,
@@ -90,23 +91,38 @@ impl Run {
     }
 
     /// The first place from `from` on where it fits into `text`, of which no less is left.
-    fn find(&self, text: &[u8], from: usize, places: Option<&Places>) -> Option<usize> {
+    fn find(
+        &self,
+        text: &[u8],
+        from: usize,
+        places: Option<&Places>,
+        steps: &mut u64,
+    ) -> Option<usize> {
         if let Some(places) = places
             && !self.grams.is_empty()
         {
-            return self.find_among(text, from, places);
+            return self.find_among(text, from, places, steps);
         }
         let rest = &text[from..];
         let last = rest.len() - self.bytes.len();
-        let Some((offset, one, other)) = self.landmark else {
-            return (0..=last).find(|&at| self.fits(&rest[at..])).map(|at| from + at);
+        let found = match self.landmark {
+            None => (0..=last).find(|&at| self.fits(&rest[at..])),
+            Some((offset, one, other)) => {
+                memchr::memchr2_iter(one, other, &rest[offset..=last + offset])
+                    .find(|&at| self.fits(&rest[at..]))
+            }
         };
-        memchr::memchr2_iter(one, other, &rest[offset..=last + offset])
-            .find(|&at| self.fits(&rest[at..]))
-            .map(|at| from + at)
+        *steps += found.unwrap_or(last) as u64;
+        found.map(|at| from + at)
     }
 
-    fn find_among(&self, text: &[u8], from: usize, places: &Places) -> Option<usize> {
+    fn find_among(
+        &self,
+        text: &[u8],
+        from: usize,
+        places: &Places,
+        steps: &mut u64,
+    ) -> Option<usize> {
         let of = |(offset, gram): &(u32, [u8; GRAM_BYTES])| {
             (*offset as usize, places.from(gram, from + *offset as usize))
         };
@@ -116,6 +132,7 @@ impl Run {
             .iter()
             .map(|&at| at as usize - offset)
             .take_while(|&at| at <= last)
+            .inspect(|_| *steps += 1)
             .find(|&at| self.fits(&text[at..]))
     }
 }
@@ -194,8 +211,8 @@ mod tests {
             ignore_case: bool,
         ) {
             let sequence = sequence(&pattern, ignore_case);
-            let known = sequence.matches(&text, Some(&Places::of(&text)));
-            prop_assert_eq!(known, sequence.matches(&text, None));
+            let known = sequence.matches(&text, Some(&Places::of(&text)), &mut 0);
+            prop_assert_eq!(known, sequence.matches(&text, None, &mut 0));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Known answers of both languages, and what is said about tables with mistakes.
 
+use super::engine::LINE_STEPS_MAX;
 use crate::{Answer, Memory, Table, block_on};
 
 fn open(kind: &str, text: &str) -> Table {
@@ -352,6 +353,44 @@ fn of_a_line_with_the_words_of_all_rules_the_first_that_applies_is_found() {
         let further = format!("{line} two1two5 two0two5").replace("one0one", "");
         assert_eq!(find(&table, &further).as_deref(), Some("automaton 0"));
     }
+}
+
+/// The same where every rule has to go through the line by itself. What is counted are steps, not seconds.
+#[test]
+fn a_line_that_thousands_of_automata_are_suspected_for_ends_in_a_failure() {
+    let rules = 10_000;
+    let (mut text, mut line) = (String::new(), "Subject:".to_owned());
+    // No four letters of one are in many others: those would become automata of many.
+    let word = |n: u32| -> String {
+        let letter = |place| char::from(b'a' + (n * 7919 / 26_u32.pow(place) % 26) as u8);
+        (0..4).map(letter).chain(['-']).collect()
+    };
+    for n in 0..rules {
+        text += &format!("/^Subject: .*{}([0-9]|ten)/ rule {n}\n", word(n));
+        line += &format!(" {}x", word(n));
+    }
+    let line_of = |trouble: &str| -> u64 {
+        let line = trouble.split(":").nth(3).and_then(|line| line.parse().ok());
+        line.unwrap_or_else(|| panic!("no line in {trouble}"))
+    };
+    let trouble = |table: &Table, line: &str| match block_on(table.lookup(line).answer()) {
+        Answer::Unavailable(trouble) => trouble.to_string(),
+        answer => panic!("{answer:?}"),
+    };
+    let table = open("regexp", &text);
+    let tried = LINE_STEPS_MAX.div_ceil(line.len() as u64);
+    assert!(tried < 1000, "{tried} rules tried");
+    let why = trouble(&table, &line);
+    assert_eq!(line_of(&why), tried + 1, "{why}");
+    assert!(why.ends_with("that it took 67108864 steps before this one"), "{why}");
+    // A rule that comes before that decides, and one behind it is not passed over.
+    assert_eq!(find(&table, &format!("{line} {}5", word(500))).as_deref(), Some("rule 500"));
+    trouble(&table, &format!("{line} {}5", word(9999)));
+    // Those that PCRE2 matches: 5,000 steps at least for each.
+    let table = open("pcre", &text.replace("([0-9]|ten)", "(?=[0-9])"));
+    let why = trouble(&table, &line);
+    assert!(line_of(&why) <= LINE_STEPS_MAX / 100_000 + 2, "{why}");
+    assert_eq!(find(&table, &format!("Subject: {}5", word(9999))).as_deref(), Some("rule 9999"));
 }
 
 #[test]
