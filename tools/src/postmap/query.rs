@@ -151,7 +151,9 @@ impl<'a> Query<'a> {
         value: &[u8],
         out: &mut dyn Write,
     ) -> Result<(), Ended> {
-        self.warn_if_empty(spec, key, value);
+        if value.is_empty() {
+            self.warn_of_empty(spec, key);
+        }
         if !self.options.files {
             return Ok(self.print(key, value, out)?);
         }
@@ -172,12 +174,14 @@ impl<'a> Query<'a> {
                 self.opened[at] = Some(self.open(&self.targets[at])?);
             }
             let (target, Some(opened)) = (&self.targets[at], &self.opened[at]) else { continue };
-            let spec = target.spec();
             let Some(value) = self.ask(opened, target, key)? else { continue };
-            self.warn_if_empty(&spec, key, &value);
+            if value.is_empty() {
+                self.warn_of_empty(&target.spec(), key);
+            }
             if !self.options.files {
                 return Ok(Some(value));
             }
+            let spec = target.spec();
             return match decoded(&value) {
                 Ok(content) => Ok(Some(content)),
                 Err(why) => {
@@ -191,7 +195,6 @@ impl<'a> Query<'a> {
     }
 
     fn ask(&self, opened: &Opened, target: &Target, key: &[u8]) -> Result<Option<Vec<u8>>, Ended> {
-        let spec = target.spec();
         let table = match opened {
             Opened::Stored(stored) => {
                 let found = stored.get(key).map_err(|why| failed(&why))?;
@@ -212,7 +215,7 @@ impl<'a> Query<'a> {
             Answer::Found(value) => Ok(Some(value.as_bytes().to_vec())),
             Answer::NotFound => Ok(None),
             Answer::Unavailable(trouble) => {
-                let cause = without_numbers(&trouble.cause);
+                let (spec, cause) = (target.spec(), without_numbers(&trouble.cause));
                 Err(Ended::Fatal(format!("table {spec}: query error: {cause}")))
             }
         }
@@ -273,15 +276,12 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn warn_if_empty(&self, spec: &str, key: &[u8], value: &[u8]) {
+    fn warn_of_empty(&self, spec: &str, key: &[u8]) {
         let key = String::from_utf8_lossy(key);
-        if value.is_empty() {
-            self.report.warning(format_args!(
-                "table {spec}: key {key}: empty string result is not allowed"
-            ));
-            self.report
-                .warning(format_args!("table {spec} should return NO RESULT in case of NOT FOUND"));
-        }
+        self.report
+            .warning(format_args!("table {spec}: key {key}: empty string result is not allowed"));
+        self.report
+            .warning(format_args!("table {spec} should return NO RESULT in case of NOT FOUND"));
     }
 
     fn print(&self, key: &[u8], value: &[u8], out: &mut dyn Write) -> io::Result<()> {
