@@ -82,6 +82,10 @@ impl Policies {
     }
 }
 
+/// What the default of `smtpd_forbidden_commands` has beside words. It is asked for each verb that is not
+/// known, without waiting, by the dialogue itself.
+const WITHOUT_LETTER: &str = "regexp:{{/^[^A-Z]/ Bogus}}";
+
 fn policy(settings: &Snapshot, stress: bool) -> Policy {
     let (smtpd, content) = (&settings.smtpd, &settings.content);
     let count = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
@@ -107,6 +111,10 @@ fn policy(settings: &Snapshot, stress: bool) -> Policy {
         strict_rfc821_envelopes: smtpd.strict_rfc821_envelopes,
         noop_commands: words(&smtpd.smtpd_noop_commands),
         forbidden_commands: words(&smtpd.smtpd_forbidden_commands),
+        forbid_commands_without_letter: smtpd
+            .smtpd_forbidden_commands
+            .iter()
+            .any(|item| **item == *WITHOUT_LETTER),
         soft_bounce: settings.site.soft_bounce,
         ..Policy::new(&settings.site.myhostname)
     }

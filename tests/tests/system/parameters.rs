@@ -49,7 +49,6 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("smtp_tls_security_level", "3.11 uses TLS where it is offered"),
     ("smtpd_forbid_bare_newline", "3.9 normalizes"),
     ("smtpd_forbid_bare_newline_exclusions", "nobody (docs/postfix-differences.md)"),
-    ("smtpd_forbidden_commands", "no table (docs/postfix-differences.md)"),
     ("smtpd_forbid_unauth_pipelining", "3.9 says yes"),
     ("tls_eecdh_auto_curves", "3.11 has hybrid key exchange"),
     ("tls_export_cipherlist", "3.8 has no export ciphers"),

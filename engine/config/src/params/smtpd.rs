@@ -92,8 +92,8 @@ params! {
     strict_rfc821_envelopes: bool = "no";
     /// Verbs that count as nothing: NOOP by other names.
     smtpd_noop_commands: List = "";
-    /// Verbs that end the session at once.
-    smtpd_forbidden_commands: List = "CONNECT GET POST";
+    /// Verbs that end the session at once. Of tables, only the one of the default is known, and it is built in.
+    smtpd_forbidden_commands: List = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}";
     /// Recipients without a mailbox are refused when they are named, not after.
     smtpd_reject_unlisted_recipient: bool = "yes";
     /// The reply to a user that local_recipient_maps does not have.
