@@ -9,8 +9,9 @@
 use std::collections::HashSet;
 use std::future::Future;
 
-use mail::{Address, Envelope, Notify, Recipient};
+use mail::{Address, Envelope, Notify, Recipient, Time};
 
+use crate::outcome::Orders;
 use crate::rules::Receive;
 
 /// Whoever knows what becomes of addresses. Addresses that come out are complete.
@@ -125,8 +126,39 @@ pub async fn envelope<A: Addresses>(
     Ok(Some(Cleaned { envelope, expanded }))
 }
 
-/// Adds the recipients that checks of content want to have copies (BCC) to an envelope that has been cleaned.
-pub async fn add_copies<A: Addresses>(
+/// Does what checks of content want of an envelope that has been cleaned and arrives now. HOLD is no part of it.
+///
+/// Copies (BCC) are recipients like any other. REDIRECT takes the place of the first recipient, and the others
+/// are no more; its address is completed, and no table is asked for it (postfix `src/qmgr/qmgr_message.c`).
+pub async fn apply_orders<A: Addresses>(
+    addresses: &A,
+    rules: EnvelopeRules,
+    envelope: &mut Envelope,
+    orders: &Orders,
+    receive: Receive,
+    arrival: Time,
+) -> Result<(), A::Trouble> {
+    if let Some(redirect) = &orders.redirect {
+        let address = addresses.recipient(redirect, false).await?;
+        envelope.recipients.truncate(1);
+        if let Some(only) = envelope.recipients.first_mut() {
+            let given = std::mem::replace(&mut only.address, address);
+            only.original.get_or_insert(given);
+        }
+    } else if !orders.bcc.is_empty() {
+        add_copies(addresses, rules, envelope, &orders.bcc, receive).await?;
+    }
+    if let Some(filter) = &orders.filter {
+        envelope.filter = Some(filter.clone());
+    }
+    if let Some(secs) = orders.delay_secs {
+        let until = arrival.0.saturating_add(secs.saturating_mul(1_000_000));
+        envelope.not_before = Some(Time(until));
+    }
+    Ok(())
+}
+
+async fn add_copies<A: Addresses>(
     addresses: &A,
     rules: EnvelopeRules,
     envelope: &mut Envelope,
@@ -231,7 +263,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use mail::{Body, Client, Protocol, Time};
+    use mail::{Body, Client, Protocol};
     use table::block_on;
 
     use super::*;
@@ -416,16 +448,56 @@ mod tests {
         }
     }
 
-    #[test]
-    fn copies_that_checks_want_are_added_once() {
-        let mut envelope = given("s@x.example", &["a@x.example"]);
-        let copies =
-            [address("list@x.example"), address("list@x.example"), address("old@x.example")];
+    /// What is left of two recipients when checks want this.
+    fn ordered(orders: &Orders, receive: Receive) -> Result<Envelope, Away> {
+        let mut envelope = given("s@x.example", &["a@x.example", "c@x.example"]);
         let fixed = Fixed { always: None };
         let rules = EnvelopeRules { enable_original_recipient: false, ..EnvelopeRules::default() };
-        let added = add_copies(&fixed, rules, &mut envelope, &copies, Receive::default());
-        assert_eq!(block_on(added), Ok(()));
-        let all: Vec<&str> = envelope.recipients.iter().map(|it| it.address.local()).collect();
-        assert_eq!(all, ["a", "b", "new"]);
+        let arrival = Time(1_000_000);
+        block_on(apply_orders(&fixed, rules, &mut envelope, orders, receive, arrival))?;
+        Ok(envelope)
+    }
+
+    fn to(envelope: &Envelope) -> Vec<&str> {
+        envelope.recipients.iter().map(|it| it.address.as_str()).collect()
+    }
+
+    #[test]
+    fn copies_that_checks_want_are_recipients_like_any_other_and_added_once() {
+        let copies = ["list@x.example", "list@x.example", "old@x.example", "bare"].map(address);
+        let orders = Orders { bcc: copies.into(), ..Orders::default() };
+        let copied = ordered(&orders, Receive::default()).unwrap();
+        assert_eq!(
+            to(&copied),
+            ["a@x.example", "c@x.example", "b@x.example", "new@x.example", "bare@x.example"]
+        );
+        assert!(copied.recipients[2..].iter().all(|it| it.notify.is_some_and(|it| it.never)));
+        let receive = Receive { no_address_mappings: true, ..Receive::default() };
+        let copied = ordered(&orders, receive).unwrap();
+        assert_eq!(to(&copied)[2..], ["list@x.example", "old@x.example", "bare@x.example"]);
+        let orders = Orders { bcc: vec![address("away@x.example")], ..Orders::default() };
+        assert_eq!(ordered(&orders, Receive::default()), Err(Away));
+    }
+
+    #[test]
+    fn redirected_mail_goes_to_one_completed_address_and_no_alias_of_it() {
+        for (redirect, only) in [("bare", "bare@x.example"), ("list@x.example", "list@x.example")] {
+            let orders = Orders {
+                redirect: Some(address(redirect)),
+                bcc: vec![address("copy@x.example")],
+                ..Orders::default()
+            };
+            let redirected = ordered(&orders, Receive::default()).unwrap();
+            assert_eq!(to(&redirected), [only]);
+            assert_eq!(redirected.recipients[0].original, Some(address("a@x.example")));
+        }
+    }
+
+    #[test]
+    fn delays_and_filters_are_the_envelopes() {
+        let filter = Some("smtp:x".into());
+        let orders = Orders { filter: filter.clone(), delay_secs: Some(5), ..Orders::default() };
+        let changed = ordered(&orders, Receive::default()).unwrap();
+        assert_eq!((changed.filter, changed.not_before), (filter, Some(Time(6_000_000))));
     }
 }

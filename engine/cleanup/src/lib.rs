@@ -50,7 +50,7 @@ pub use characters::Characters;
 pub use cleanup::{Cleanup, Onto};
 pub use date::{Zone, rfc5322_date};
 pub use downgrade::Downgrade;
-pub use envelope::{Addresses, Cleaned, EnvelopeRules, add_copies, envelope};
+pub use envelope::{Addresses, Cleaned, EnvelopeRules, apply_orders, envelope};
 pub use extract::{Extract, ExtractError, ExtractLimits};
 pub use from::FromFormat;
 pub use header::Role;

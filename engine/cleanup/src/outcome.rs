@@ -1,6 +1,6 @@
 //! What becomes of a message, and what there is to log about it.
 
-use mail::{Address, Envelope, Protocol, QueueId, Recipient, Status, Time, log};
+use mail::{Address, Envelope, Protocol, QueueId, Status, log};
 
 use crate::action::{Part, Refusal};
 use crate::mime::MimeError;
@@ -70,7 +70,7 @@ impl Verdict {
     }
 }
 
-/// What checks want done with a message that is accepted.
+/// What checks want done with a message that is accepted; [`crate::apply_orders`] does it to its envelope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
     /// HOLD
@@ -94,22 +94,6 @@ impl Orders {
             && self.redirect.is_none()
             && self.bcc.is_empty()
             && self.delay_secs.is_none()
-    }
-
-    /// Changes the envelope of a message that arrives now. HOLD is no part of it. What is added has not
-    /// been through address mapping: see [`crate::envelope`], which takes these orders, too.
-    pub fn apply(&self, envelope: &mut Envelope, arrival: Time) {
-        if let Some(filter) = &self.filter {
-            envelope.filter = Some(filter.clone());
-        }
-        if let Some(secs) = self.delay_secs {
-            envelope.not_before =
-                Some(Time(arrival.0.saturating_add(secs.saturating_mul(1_000_000))));
-        }
-        envelope.recipients.extend(self.bcc.iter().cloned().map(Recipient::new));
-        if let Some(redirect) = &self.redirect {
-            envelope.recipients = vec![Recipient::new(redirect.clone())];
-        }
     }
 }
 

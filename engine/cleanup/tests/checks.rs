@@ -11,7 +11,7 @@ use expect_test::{Expect, expect};
 use mail::{Protocol, Status};
 use proptest::prelude::*;
 
-use common::{address, arrival, away, checks, clean, envelope, logged, message};
+use common::{away, checks, clean, envelope, logged, message};
 
 /// The message, the log and the verdict; the same however the message is cut, and whether tables answer at
 /// once or later.
@@ -502,25 +502,6 @@ fn receive_override_options_switch_checks_off() {
     let message = Message { receive, ..message(&envelope) };
     let (_, summary) = clean(&Arc::new(rules), &message, &["Subject: \u{e4}\n\nx\n".as_bytes()]);
     assert_eq!((summary.verdict, summary.events), (Verdict::Accept, Vec::new()));
-}
-
-#[test]
-fn orders_change_an_envelope() {
-    let mut changed = envelope();
-    let orders = cleanup::Orders {
-        filter: Some("smtp:x".into()),
-        bcc: vec![address("copy@example.com")],
-        delay_secs: Some(60),
-        ..cleanup::Orders::default()
-    };
-    orders.apply(&mut changed, arrival());
-    assert_eq!(changed.filter.as_deref(), Some("smtp:x"));
-    assert_eq!(changed.not_before, Some(mail::Time::from_secs(1_795_174_334)));
-    assert_eq!(changed.recipients.len(), 2);
-    let redirect = Some(address("only@example.com"));
-    cleanup::Orders { redirect, ..orders }.apply(&mut changed, arrival());
-    assert_eq!(changed.recipients.len(), 1);
-    assert_eq!(changed.recipients[0].address, address("only@example.com"));
 }
 
 #[test]

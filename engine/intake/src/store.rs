@@ -5,6 +5,7 @@ use std::rc::Rc;
 use cleanup::{Cleanup, Message, Summary, Verdict};
 use mail::{Body, Envelope, QueueId, Time};
 use queue::{AppendError, Commit, LargeContent, RingDisk, SliceError};
+use rewrite::Temporary;
 use wire::{Decoder, Framing, Input, Output, Refusal};
 
 use crate::content::Content;
@@ -59,18 +60,6 @@ enum NotAsItIs {
     Left(Box<Summary>),
     /// Its content says something about its envelope, which is stored first.
     OtherEnvelope(Box<Summary>),
-}
-
-/// What checks and headers say about a message's envelope, whose content was just cleaned.
-fn change(envelope: &mut Rc<Envelope>, summary: &Summary) {
-    if !changes(envelope, summary) {
-        return;
-    }
-    let envelope = Rc::make_mut(envelope);
-    summary.orders.apply(envelope, Time::now());
-    if summary.says_8bit && envelope.body == Body::SevenBit {
-        envelope.body = Body::EightBitMime;
-    }
 }
 
 fn changes(envelope: &Envelope, summary: &Summary) -> bool {
@@ -249,17 +238,37 @@ impl Session {
         match Box::pin(cleaned).await {
             Ok(None) => {}
             Ok(Some(cleaned)) => *envelope = Rc::new(cleaned.envelope),
-            Err(why) => {
-                self.log_warning(&why.to_string());
-                let text = format!("Error: {}", why.reply());
-                return Err(Refusal::new(451, why.status(), text));
-            }
+            Err(why) => return Err(self.not_now(&why)),
         }
         let filter = &service.settings.content.content_filter;
         if !filter.is_empty() {
             Rc::make_mut(envelope).filter = Some(filter.clone());
         }
         Ok(())
+    }
+
+    /// Does to the envelope what checks and headers say, now that the content is cleaned.
+    async fn change(&self, envelope: &mut Rc<Envelope>, summary: &Summary) -> Result<(), Refusal> {
+        if !changes(envelope, summary) {
+            return Ok(());
+        }
+        let service = &self.service;
+        let (addresses, rules) = (&service.rewriters, service.envelope_rules);
+        let (orders, receive) = (&summary.orders, service.receive);
+        let envelope = Rc::make_mut(envelope);
+        let applied =
+            cleanup::apply_orders(addresses, rules, envelope, orders, receive, Time::now());
+        Box::pin(applied).await.map_err(|why| self.not_now(&why))?;
+        if summary.says_8bit && envelope.body == Body::SevenBit {
+            envelope.body = Body::EightBitMime;
+        }
+        Ok(())
+    }
+
+    /// What the client is told when it cannot be known what becomes of an address.
+    fn not_now(&self, why: &Temporary) -> Refusal {
+        self.log_warning(&why.to_string());
+        Refusal::new(451, why.status(), format!("Error: {}", why.reply()))
     }
 
     async fn append(
@@ -278,10 +287,10 @@ impl Session {
             return self.append_settled(id, envelope, content).await;
         }
         let received = Rc::clone(envelope);
-        match self.append_at_once(id, &received, envelope, content.as_deref()) {
+        match self.append_at_once(id, &received, None, content.as_deref()) {
             Err(AppendError::Content(NotAsItIs::OtherEnvelope(summary))) => {
-                change(envelope, &summary);
-                self.append_at_once(id, &received, envelope, content.as_deref())
+                self.change(envelope, &summary).await?;
+                self.append_at_once(id, &received, Some(envelope), content.as_deref())
             }
             appended => appended,
         }
@@ -293,18 +302,19 @@ impl Session {
     }
 
     /// Cleans a message right into the open batch. `received` is its envelope as far as its content says
-    /// something of it, `envelope` the one that is stored.
+    /// something of it, `changed` the one that is stored, once the content has been asked.
     fn append_at_once(
         &self,
         id: QueueId,
-        received: &Envelope,
-        envelope: &Rc<Envelope>,
+        received: &Rc<Envelope>,
+        changed: Option<&Rc<Envelope>>,
         content: Option<&Content>,
     ) -> Result<Appended, AppendError<NotAsItIs>> {
         let service = &self.service;
         let framing = content.map_or(Framing::Chunks, Content::framing);
-        let (as_received, own_client) = (received == &**envelope, self.is_own());
-        let (summary, commit) = service.shard.slice.append(id, envelope, |sink| {
+        let own_client = self.is_own();
+        let stored = changed.unwrap_or(received);
+        let (summary, commit) = service.shard.slice.append(id, stored, |sink| {
             let mut record = Record(sink);
             let mut cleaner = service.cleaner(id, received, (framing, own_client), &mut record);
             for raw in content.iter().flat_map(|content| content.pieces()) {
@@ -314,7 +324,7 @@ impl Session {
             if summary.verdict != Verdict::Accept {
                 return Err(NotAsItIs::Left(Box::new(summary)));
             }
-            if as_received && changes(received, &summary) {
+            if changed.is_none() && changes(received, &summary) {
                 return Err(NotAsItIs::OtherEnvelope(Box::new(summary)));
             }
             if summary.has_delivered_to {
@@ -347,7 +357,7 @@ impl Session {
         if summary.verdict != Verdict::Accept {
             return Ok(Appended::Left(Box::new(summary)));
         }
-        change(envelope, &summary);
+        self.change(envelope, &summary).await?;
         let appended = self.service.shard.slice.append(id, envelope, |sink| {
             sink.push(&own);
             if summary.has_delivered_to {
@@ -384,7 +394,10 @@ impl Session {
             file.abandon().await;
             return Ok(Appended::Left(Box::new(summary)));
         }
-        change(envelope, &summary);
+        if let Err(refusal) = self.change(envelope, &summary).await {
+            file.abandon().await;
+            return Err(refusal);
+        }
         if let Err(error) = file.write(buffer).await {
             self.log_warning(&error.to_string());
             file.abandon().await;

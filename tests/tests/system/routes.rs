@@ -72,6 +72,41 @@ fn aliases_are_expanded_and_copies_made_and_nobody_gets_a_message_twice_under_on
 }
 
 #[test]
+fn copies_that_checks_want_follow_aliases_and_redirected_mail_goes_to_one_address() {
+    let server = Setup::new()
+        .file(
+            "checks",
+            "/^Subject: copy/ BCC list@alias.example\n/^Subject: same/ BCC all@example.com\n\
+             /^Subject: other/ REDIRECT c@example.com\n",
+        )
+        .main_cf(&format!(
+            "{MAIN_CF}
+            virtual_alias_maps = inline:{{ list@alias.example=b@example.com }}
+            always_bcc = all@example.com
+            header_checks = regexp:PLACE/checks"
+        ))
+        .start();
+    let users = |expected: [(&str, usize); 4]| {
+        for (user, copies) in expected {
+            let found = server.maildir_at("example.com", user).wait_for(copies).len();
+            assert_eq!(found, copies, "{user}");
+        }
+    };
+    server.accept(&["a@example.com"], "Subject: copy\n\nx\n");
+    users([("a", 1), ("b", 1), ("all", 1), ("c", 0)]);
+    // One that has a file of its own.
+    server.accept(&["a@example.com"], format!("Subject: copy\n\n{}", "x\n".repeat(1 << 20)));
+    users([("a", 2), ("b", 2), ("all", 2), ("c", 0)]);
+    // Who gets a copy already gets no other.
+    server.accept(&["a@example.com"], "Subject: same\n\nx\n");
+    users([("a", 3), ("b", 2), ("all", 3), ("c", 0)]);
+    server.accept(&["a@example.com", "b@example.com"], "Subject: other\n\nx\n");
+    server.wait_for_log(&["to=<c@example.com>", "orig_to=<a@example.com>", "status=sent"]);
+    server.wait_until_drained();
+    users([("a", 3), ("b", 2), ("all", 3), ("c", 1)]);
+}
+
+#[test]
 fn transports_that_deliver_nothing_say_so_in_the_log() {
     let server = start(
         "transport_maps = inline:{ { no@example.com = error:5.2.1 mailbox is closed }, \
