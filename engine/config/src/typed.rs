@@ -210,6 +210,7 @@ impl Typed for MatchList {
         if reader.is_set(row) {
             list.troubles().iter().for_each(|trouble| reader.warn(row, trouble.to_string()));
             list.notes().iter().for_each(|note| reader.warn(row, note.to_string()));
+            list.remarks().into_iter().for_each(|remark| reader.warn(row, remark.into()));
         }
         Some(list)
     }

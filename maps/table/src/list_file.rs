@@ -106,7 +106,7 @@ fn read(parameter: &str, path: &str, within: &[Box<str>], tables: &Tables<'_>) -
         Ok(text) => {
             for line in cf::Lines::new(&text) {
                 match line {
-                    Ok(line) => list.add(parameter, tables, &line.text, within),
+                    Ok(line) => list.add(parameter, tables, &line.text, within, Some(line.line)),
                     Err((line, why)) => {
                         let cause = format!("{path}:{line}: this line {why}");
                         list.fail(true, trouble(parameter, path, &cause));

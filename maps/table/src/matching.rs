@@ -58,6 +58,7 @@ pub enum Parents {
 #[derive(Clone, Debug, Default)]
 pub struct MatchList {
     rules: Vec<Rule>,
+    remarks: Vec<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,7 +89,7 @@ impl MatchList {
     pub fn open(parameter: &str, value: &str, tables: &Tables<'_>) -> Self {
         tables.begin_list();
         let mut list = Self::default();
-        list.add(parameter, tables, value, &[]);
+        list.add(parameter, tables, value, &[], None);
         list
     }
 
@@ -128,6 +129,15 @@ impl MatchList {
             Pattern::Literals(_) | Pattern::Failed(_) => Vec::new(),
         });
         notes.collect()
+    }
+
+    /// What the admin should look at in the text of the list and its files.
+    pub fn remarks(&self) -> Vec<Box<str>> {
+        let files = self.rules.iter().filter_map(|rule| match &rule.pattern {
+            Pattern::File(file) => Some(file.list()),
+            Pattern::Literals(_) | Pattern::Table(_) | Pattern::Failed(_) => None,
+        });
+        self.remarks.iter().cloned().chain(files.flat_map(|list| list.remarks())).collect()
     }
 
     /// Is this very text on the list? For domain lists that do not reach to subdomains.
@@ -224,15 +234,31 @@ impl MatchList {
         turns.fold(0, u64::wrapping_add)
     }
 
-    /// Reads more of a list; `parameter` is what errors name it by, `within` the files that are being read.
+    /// Reads more of a list; `parameter` is what errors name it by, `within` the files that are being read,
+    /// `line` that of the last one.
+    ///
+    /// An item that begins with `#` ends what was given, which in a file is a line with those that continue it
+    /// (postfix `src/util/mystrtok.c`, `match_list.c`).
     pub(crate) fn add(
         &mut self,
         parameter: &str,
         tables: &Tables<'_>,
         text: &str,
         within: &[Box<str>],
+        line: Option<u32>,
     ) {
         for item in cf::items(text) {
+            if item.starts_with('#') {
+                let place = match (within.last(), line) {
+                    (Some(file), Some(line)) => format!("{file}:{line}: "),
+                    _ => String::new(),
+                };
+                let remark = format!(
+                    "{place}no comment is allowed behind other text: \"{item}\" and what follows it is \
+                     not on the list"
+                );
+                return self.remarks.push(remark.into());
+            }
             let pattern = item.trim_start_matches('!');
             let matches = (item.len() - pattern.len()) % 2 == 0;
             if pattern.is_empty() {
@@ -490,6 +516,42 @@ mod tests {
         assert!(matches!(block_on(ours.has("a")), Matched::Unavailable(_)));
         assert_eq!(ours.troubles().len(), 20);
         assert!(ours.troubles().iter().all(|it| it.to_string().contains("part of itself")));
+    }
+
+    #[test]
+    fn a_word_that_begins_with_a_number_sign_ends_the_list_or_the_line_of_a_file() {
+        let files = Memory::default()
+            .with("/domains", "c # d\n e\nf,#g h\n# i\nj#k\n!/more\n")
+            .with("/more", "l #m\n");
+        let tables = Tables::new(&files);
+        let ours = MatchList::open("mydestination", "a /domains b # z /none !", &tables);
+        for (name, matched) in [
+            ("a", Matched::Yes),
+            ("b", Matched::Yes),
+            ("c", Matched::Yes),
+            ("f", Matched::Yes),
+            ("j#k", Matched::Yes),
+            ("d", Matched::No),
+            ("e", Matched::No),
+            ("g", Matched::No),
+            ("l", Matched::No),
+            ("m", Matched::No),
+            ("z", Matched::No),
+            ("#", Matched::No),
+        ] {
+            assert_eq!(block_on(ours.has(name)), matched, "{name}");
+        }
+        assert_eq!(ours.troubles(), []);
+        let not_on_it = "and what follows it is not on the list";
+        let expected =
+            [("", "#"), ("/domains:1: ", "#"), ("/domains:3: ", "#g"), ("/more:1: ", "#m")].map(
+                |(place, item)| {
+                    format!(
+                        "{place}no comment is allowed behind other text: \"{item}\" {not_on_it}"
+                    )
+                },
+            );
+        assert_eq!(ours.remarks().iter().map(|it| &**it).collect::<Vec<_>>(), expected);
     }
 
     #[test]
