@@ -12,6 +12,7 @@
 mod configuration;
 pub mod master;
 mod nearest;
+pub mod obsolete;
 mod params;
 mod path_template;
 mod print;

@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 use table::Tables;
 
 use crate::nearest::nearest;
+use crate::obsolete::advice;
 use crate::params::{Classes, Content, Log, Mailbox, Maps, Queue, Rewriting, Routing, Site, Smtpd};
 use crate::problem::{Problem, Severity};
 use crate::reader::Reader;
@@ -63,6 +64,7 @@ impl Snapshot {
         let log = Log::read(&mut reader);
         problems.extend(reader.into_problems());
         problems.extend(unused(&settings, &sources.mentioned));
+        problems.extend(outdated(&settings));
         problems.extend(undefined(&settings, &sources.set_elsewhere));
         problems.extend(ill_typed(&settings));
         problems.extend(without_effect(&settings));
@@ -128,6 +130,12 @@ fn unused(settings: &Settings, elsewhere: &HashSet<Box<str>>) -> Vec<Problem> {
             });
         }
     }
+    // Names of lists of restrictions that the admin makes up.
+    if let Some(row) = settings.row(CLASSES)
+        && let Ok(classes) = settings.expanded(CLASSES, row, false)
+    {
+        mentioned.extend(cf::items(&classes).map(str::to_owned));
+    }
     let mut unknown: Vec<&cf::Definition> = settings
         .all_defined()
         .filter(|definition| settings.row(&definition.name).is_none())
@@ -151,6 +159,18 @@ fn unused(settings: &Settings, elsewhere: &HashSet<Box<str>>) -> Vec<Problem> {
             Problem::warning(definition.position.clone(), name, cause)
         })
         .collect()
+}
+
+const CLASSES: &str = "smtpd_restriction_classes";
+
+/// Names that are still parameters, but not for long.
+fn outdated(settings: &Settings) -> Vec<Problem> {
+    let told = settings.all_defined().filter_map(|definition| {
+        let name = &*definition.name;
+        let cause = format!("support for it will be removed; instead, {}", advice(name)?);
+        Some(Problem::warning(definition.position.clone(), name, cause))
+    });
+    told.collect()
 }
 
 /// Names that have a value only while something happens, or in a service.

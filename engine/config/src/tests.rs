@@ -174,6 +174,38 @@ fn names_that_nothing_knows_are_warned_of_with_the_nearest_one() {
 }
 
 #[test]
+fn classes_of_restrictions_are_names_of_the_admins_own() {
+    let mine = "mine = permit\nother = reject\nname = other\n";
+    let told = warnings(&format!("smtpd_restriction_classes = mine, $name\n{mine}"));
+    assert!(!told.iter().any(|it| it.contains("no such parameter")), "{told:?}");
+    let told = warnings(mine);
+    assert_eq!(told.iter().filter(|it| it.contains("no such parameter")).count(), 3, "{told:?}");
+}
+
+#[test]
+fn names_that_postfix_gives_up_are_warned_of_with_what_to_set_instead() {
+    let told = warnings("virtual_maps = hash:/x\ntlsproxy_client_per_site = hash:/x\n");
+    for expected in [
+        "main.cf:1: virtual_maps: support for it will be removed; instead, specify \"virtual_alias_maps\"",
+        "main.cf:2: tlsproxy_client_per_site: ",
+        "instead, specify \"tlsproxy_client_policy_maps\"",
+    ] {
+        assert!(told.iter().any(|it| it.contains(expected)), "{expected}: {told:?}");
+    }
+}
+
+#[test]
+fn a_list_with_a_comment_in_it_is_warned_of_where_it_stands() {
+    assert_eq!(
+        warnings("myhostname = x\nmydestination = a # b\n"),
+        [
+            "main.cf:2: mydestination: no comment is allowed behind other text: \"#\" and what follows \
+          it is not on the list"
+        ]
+    );
+}
+
+#[test]
 fn a_second_definition_names_the_first() {
     assert_eq!(
         warnings("myhostname = a\nmyhostname = b\n"),
