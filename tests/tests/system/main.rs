@@ -26,3 +26,4 @@ mod slow;
 mod smuggling;
 mod swap;
 mod waiting_lookups;
+mod waiting_messages;
