@@ -19,7 +19,7 @@ use crate::limits;
 use crate::privilege;
 use crate::settings::Settings;
 use crate::start::{Order, Report};
-use crate::swap::Loader;
+use crate::swap::{Loader, Reloaded};
 
 /// agentd's whole life. `channel` is the way to master.
 pub(crate) fn run(channel: Channel) {
@@ -70,7 +70,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                 let current = Arc::new(ArcSwap::from_pointee(all));
                 let take = {
                     let current = Arc::clone(&current);
-                    move |all: Arc<Configuration>, _| current.store(all)
+                    move |new: Reloaded| current.store(new.all)
                 };
                 loader = Some(
                     Loader::start(catalog, Arc::clone(channel), |_, _| {}, take)

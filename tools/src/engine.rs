@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::{Configuration, Snapshot};
+use config::Snapshot;
 use intake::Anvil;
 use jiff::tz::TimeZone;
 use mail::Time;
@@ -28,7 +28,7 @@ use crate::sandbox;
 use crate::settings::Settings;
 use crate::shard::{self, Gates, Renewal, Shard};
 use crate::start::{Order, Report, Start};
-use crate::swap::{Loader, Say};
+use crate::swap::{Loader, Reloaded, Say};
 
 /// Slices that a queue can have.
 const SLICES_MAX: usize = 256;
@@ -155,15 +155,15 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let pen = log.mail.pen();
     let new_doors: Arc<Mutex<Vec<Door>>> = Arc::default();
     let doors = Arc::clone(&new_doors);
-    let renew = move |all: Arc<Configuration>, endpoints: Vec<Endpoint>| {
+    let renew = move |new: Reloaded| {
         let mut doors = std::mem::take(&mut *doors.lock().unwrap_or_else(PoisonError::into_inner));
         let (taken, all_taken) = std::sync::mpsc::channel::<()>();
         for shard in &renewals {
             let listeners = Door::one_of_each(&mut doors);
-            let (all, taken) = (Arc::clone(&all), taken.clone());
-            let endpoints = endpoints.clone();
+            let (all, taken) = (Arc::clone(&new.all), taken.clone());
+            let (endpoints, addresses) = (new.endpoints.clone(), new.addresses.clone());
             // A shard that has ended serves nobody.
-            let _ = shard.send(Renewal { all, endpoints, listeners, _taken: taken });
+            let _ = shard.send(Renewal { all, endpoints, addresses, listeners, _taken: taken });
         }
         drop(taken);
         // Nobody sends: it ends when the last shard has dropped its end.

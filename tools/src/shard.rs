@@ -79,6 +79,8 @@ pub(crate) struct Renewal {
     pub(crate) all: Arc<Configuration>,
     /// All that it listens on.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// The machine's network addresses by now.
+    pub(crate) addresses: Vec<IpAddr>,
     /// Sockets of what was not listened on before.
     pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
     /// Dropped once it is followed.
@@ -288,6 +290,7 @@ impl Front {
 
     async fn renew(mut self, mut renewals: mpsc::UnboundedReceiver<Renewal>, log: LogLine) {
         while let Some(renewal) = renewals.recv().await {
+            self.own_addresses = OwnAddresses(renewal.addresses);
             // First, so that what is accepted for a new transport finds it there.
             let following = following(&renewal.all, &self.own_addresses, self.shards);
             // A dispatcher that has ended needs no configuration.
@@ -381,6 +384,34 @@ async fn give_memory_back(arena: Arena) {
         if arena.free_bytes() == arena.len() {
             // Only memory is at stake.
             let _ = arena.release_idle(ARENA_IDLE_BYTES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use config::{Machine, Sources, master};
+    use mail::Address;
+    use rewrite::{Class, Purpose, Unwatched};
+    use table::{Memory, Tables, block_on};
+
+    use super::*;
+
+    #[test]
+    fn mail_for_an_address_in_brackets_is_local_as_long_as_the_machine_has_the_address() {
+        let sources = Sources::new().main_cf("main.cf", b"alias_maps =\n");
+        let machine = Machine::named("mx.example");
+        let files = Memory::default();
+        let services = master::stock(&master::Ports::with_services(""));
+        let all = Configuration::build(&sources, &services, &machine, &Tables::new(&files));
+        let all = Arc::new(all.unwrap());
+        let recipient = Address::parse(b"user@[192.0.2.9]").unwrap();
+        for (has, class) in [("192.0.2.9", Class::Local), ("192.0.2.10", Class::Default)] {
+            let own = OwnAddresses(vec![has.parse().unwrap()]);
+            let rewriter = following(&all, &own, 1).rewriter;
+            let nobody = &mut Unwatched;
+            let route = block_on(rewriter.resolve(Purpose::Delivery, None, &recipient, nobody));
+            assert_eq!(route.unwrap().class, class, "{has}");
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,15 @@ pub(crate) enum Say {
     Warning,
 }
 
+/// A new configuration, and what was found on the machine with it.
+pub(crate) struct Reloaded {
+    pub(crate) all: Arc<Configuration>,
+    /// All that it listens on.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The machine's network addresses.
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
 /// The loading thread, from outside. It ends when this is dropped.
 pub(crate) struct Loader(Sender<Work>);
 
@@ -56,7 +66,7 @@ impl Loader {
         catalog: Catalog,
         master: Arc<Channel>,
         say: impl Fn(Say, &str) + Send + 'static,
-        take: impl Fn(Arc<Configuration>, Vec<Endpoint>) + Send + 'static,
+        take: impl Fn(Reloaded) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (work, inbox) = channel();
         let loading = Loading::new(catalog);
@@ -102,7 +112,7 @@ fn run(
     inbox: &Receiver<Work>,
     master: &Channel,
     say: impl Fn(Say, &str),
-    take: impl Fn(Arc<Configuration>, Vec<Endpoint>),
+    take: impl Fn(Reloaded),
 ) {
     let mut given = Given::default();
     let mut leaving = Leaving::default();
@@ -125,9 +135,10 @@ fn run(
             }
             Work::Reload(new) => {
                 let (settings, endpoints) = *new;
-                let reloaded = loading
-                    .reload(&settings, &std::mem::take(&mut given))
-                    .map(|all| take(all, endpoints));
+                let reloaded = loading.reload(&settings, &std::mem::take(&mut given)).map(|all| {
+                    let addresses = settings.addresses().to_vec();
+                    take(Reloaded { all, endpoints, addresses });
+                });
                 let _ = master.send(&Report::Reloaded(reloaded), &[]);
                 continue;
             }

@@ -25,7 +25,7 @@ mod tests;
 mod watch;
 
 pub(crate) use hand_over::{HandOver, Step};
-pub(crate) use loader::{Loader, Say};
+pub(crate) use loader::{Loader, Reloaded, Say};
 pub(crate) use settled::Settled;
 pub(crate) use stamp::{Missing, Opened, Stamp, open};
 pub(crate) use watch::{By, Change, Command, Watch};
