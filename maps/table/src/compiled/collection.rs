@@ -3,7 +3,7 @@
 //! They are parted by the first bits of their hashes as they come. Each part then fits into the
 //! processor's cache, where it is sorted and read out of order for next to nothing; a table of millions
 //! of entries costs one pass over memory instead of a cache miss for each entry. What a part is sorted by is
-//! only made when its turn comes: kept for every entry, it would take a quarter of the memory.
+//! only made when its turn comes: kept for every entry, it would be held while the text is read.
 
 use std::ops::ControlFlow;
 

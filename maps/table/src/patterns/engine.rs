@@ -42,8 +42,8 @@ const PLACES_LINE_BYTES_MIN: usize = 1024;
 
 /// Steps that one line may take, of all patterns together: a byte that an automaton or a search goes
 /// through is one, and so is what PCRE2 counts. Somebody who knows the rules can write a line that each
-/// of ten thousand is suspected for; past this the table cannot tell, which is a temporary failure. Ordinary lines
-/// take a few thousand. This is 640 times through a line of 100 KB, a few tenths of a second.
+/// of ten thousand is suspected for; past this the table cannot tell, which is a temporary failure. This is 640 times
+/// through a line of 100 KB.
 pub(super) const LINE_STEPS_MAX: u64 = 64 << 20;
 
 /// A pattern by its number, and whether it must not match.
