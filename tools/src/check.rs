@@ -1,17 +1,23 @@
-//! `ringpost check`: what is wrong with a configuration, and what this host allows.
+//! `ringpost check`: what is wrong with a configuration, what it does differently here, and what this host
+//! allows.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::process::ExitCode;
 
-use config::{Severity, Snapshot};
+use config::master::{Command, Kind};
+use config::{Configuration, Problem, Severity, Snapshot};
 use remote::Remote;
 use table::MatchList;
 
 use crate::cli::Check;
+use crate::listening::{self, Endpoint};
+use crate::privilege;
 use crate::settings::Settings;
 
 /// Prints everything worth knowing, worst first. Exit code 1 if mail would not flow as configured.
 pub(crate) fn run(options: &Check) -> ExitCode {
-    let settings = match Settings::read(&options.configuration) {
+    let settings = match Settings::of_host(&options.configuration) {
         Ok(settings) => settings,
         Err(why) => {
             println!("error: {why}");
@@ -19,60 +25,198 @@ pub(crate) fn run(options: &Check) -> ExitCode {
         }
     };
     println!("configuration: {}", settings.name());
-    let differs = match settings.open(&Remote::new()) {
+    let mut findings = Findings::default();
+    match settings.open(&Remote::new()) {
         Ok((all, catalog)) => {
-            let snapshot = &all.base;
             let away: Vec<String> =
                 catalog.troubles().into_iter().map(|(_, why)| why.to_string()).collect();
-            let mut tables_are_away = false;
-            for problem in all.problems() {
-                // A server starts with a table that is away and defers what needs it; whoever asks whether
-                // all is well is told that it is not. The cause names the command that makes it.
-                let away = away.contains(&problem.cause);
-                tables_are_away |= away;
-                let word = if away { "error" } else { problem.severity.word() };
-                println!("{word}: {problem}");
-            }
-            let unsupported = all.problems().iter().any(|p| p.severity == Severity::Differs);
-            mail_flow(snapshot) || unsupported || tables_are_away
+            findings.problems(all.problems(), &away);
+            findings.services(&all);
+            findings.endpoints(&settings, &all);
+            findings.local_delivery(&all.base);
+            findings.owner(&settings, &all.base);
         }
-        Err(problems) => {
-            for problem in &problems {
-                println!("{}: {problem}", problem.severity.word());
-            }
-            true
-        }
-    };
+        Err(problems) => findings.problems(&problems, &[]),
+    }
+    print!("{}", findings.report());
     host();
-    if differs {
-        ExitCode::FAILURE
-    } else {
-        println!("nothing here changes the flow of mail");
-        ExitCode::SUCCESS
+    println!("\n{}", findings.summary());
+    if findings.mail_differs() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What was found, each group in the order of the files.
+#[derive(Default)]
+struct Findings(BTreeMap<Severity, Vec<String>>);
+
+impl Findings {
+    fn add(&mut self, severity: Severity, text: impl Display) {
+        self.0.entry(severity).or_default().push(text.to_string());
+    }
+
+    /// A server starts with a table that is away and defers what needs it; whoever asks whether all is well
+    /// is told that it is not. The cause names the command that makes it.
+    fn problems(&mut self, problems: &[Problem], away: &[String]) {
+        for problem in problems {
+            // Behind the cause may stand for which service it is so.
+            let is_away = away.iter().any(|why| {
+                let rest = problem.cause.strip_prefix(why.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
+            });
+            self.add(if is_away { Severity::Error } else { problem.severity }, problem);
+        }
+    }
+
+    /// Ports that are served otherwise than master.cf says, or by nobody. What is no program at all, or does
+    /// not belong behind a port, was said when the file was read.
+    fn services(&mut self, all: &Configuration) {
+        for one in all.servers().filter(|one| matches!(one.service.kind, Kind::Inet(_))) {
+            let service = &one.service;
+            let name = service.name_space();
+            let place = format!("{}: {name}", service.position);
+            match (&service.command, listening::serving(all, &name)) {
+                (Command::Postscreen, Some(behind)) => self.add(
+                    Severity::Differs,
+                    format_args!(
+                        "{place}: there is no postscreen yet: clients are passed on to {} at {} \
+                         without its tests",
+                        behind.service.name_space(),
+                        behind.service.position
+                    ),
+                ),
+                (Command::Postscreen, None) => self.add(
+                    Severity::Error,
+                    format_args!(
+                        "{place}: there is no postscreen yet, and no smtpd of type pass to serve its \
+                         clients, so nobody listens there; expected an entry such as \"smtpd pass - - \
+                         n - - smtpd\""
+                    ),
+                ),
+                (command, None) if command.serves_network() && !is_unknown(command) => self.add(
+                    Severity::Differs,
+                    format_args!(
+                        "{place}: not supported: there is no {command} yet, so nobody listens there"
+                    ),
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    fn endpoints(&mut self, settings: &Settings, all: &Configuration) {
+        match Endpoint::all(settings, all) {
+            Ok(endpoints) if endpoints.is_empty() => {
+                let why = "no SMTP server listens anywhere: there is no smtpd of type inet among the \
+                           services";
+                self.add(Severity::Warning, why);
+            }
+            Ok(_) => {}
+            Err(why) => self.add(Severity::Error, why),
+        }
+    }
+
+    /// What is configured and not there yet.
+    fn local_delivery(&mut self, snapshot: &Snapshot) {
+        let set = |list: &MatchList| !list.is_empty();
+        if !set(&snapshot.site.mydestination) {
+            return;
+        }
+        match snapshot.settings().defined("mydestination") {
+            None => self.add(
+                Severity::Note,
+                "mydestination has its default; there is no local delivery yet, so mail for these \
+                 domains is deferred unless virtual_mailbox_domains has them, too",
+            ),
+            Some(defined) => self.add(
+                Severity::Error,
+                format_args!(
+                    "{}: mydestination: there is no local delivery yet; mail for these domains is \
+                     deferred (451) unless virtual_mailbox_domains has them, too",
+                    defined.position
+                ),
+            ),
+        }
+    }
+
+    /// Root needs somebody to become.
+    fn owner(&mut self, settings: &Settings, snapshot: &Snapshot) {
+        let name = &snapshot.site.mail_owner;
+        if settings.trial_directory().is_none()
+            && let Err(why) = privilege::user(name)
+        {
+            self.add(
+                Severity::Warning,
+                format_args!(
+                    "mail_owner: {why}, so that it cannot be started by root. Make it with: useradd \
+                     --system --no-create-home {name}"
+                ),
+            );
+        }
+    }
+
+    /// Whether mail flows otherwise than it is configured, or not at all.
+    fn mail_differs(&self) -> bool {
+        self.count(Severity::Error) + self.count(Severity::Differs) > 0
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.0.get(&severity).map_or(0, Vec::len)
+    }
+
+    /// All of them, under a heading for each group.
+    fn report(&self) -> String {
+        let mut text = String::new();
+        for (severity, found) in &self.0 {
+            let heading = match severity {
+                Severity::Error => "Wrong: mail is not taken, or has to wait",
+                Severity::Differs => "Different: mail flows, but not as it is configured",
+                Severity::Warning => "Worth a look",
+                Severity::Note => "Good to know: the flow of mail does not depend on it",
+            };
+            text.push_str(&format!("\n{heading}\n"));
+            for finding in found {
+                text.push_str(&format!("{}: {finding}\n", severity.word()));
+            }
+        }
+        text
+    }
+
+    /// How many of each, and what that means.
+    fn summary(&self) -> String {
+        let counted = [
+            (Severity::Error, "error", "errors"),
+            (Severity::Differs, "difference", "differences"),
+            (Severity::Warning, "warning", "warnings"),
+            (Severity::Note, "note", "notes"),
+        ];
+        let counted: Vec<String> = counted
+            .into_iter()
+            .filter_map(|(severity, one, many)| match self.count(severity) {
+                0 => None,
+                1 => Some(format!("1 {one}")),
+                count => Some(format!("{count} {many}")),
+            })
+            .collect();
+        let counted = match &counted[..] {
+            [] => "all is well".to_owned(),
+            [one] => one.clone(),
+            [first @ .., last] => format!("{} and {last}", first.join(", ")),
+        };
+        match (self.count(Severity::Error), self.mail_differs()) {
+            (0, false) => format!("{counted}: nothing here changes the flow of mail"),
+            (0, true) => format!("{counted}: it runs, and mail does not flow quite as configured"),
+            _ => format!("{counted}: the errors first, please"),
+        }
     }
 }
 
-/// What is configured and not there yet.
-fn mail_flow(snapshot: &Snapshot) -> bool {
-    let set = |list: &MatchList| !list.is_empty();
-    let mut differs = false;
-    if set(&snapshot.site.mydestination) && snapshot.settings().defined("mydestination").is_none() {
-        println!(
-            "note: mydestination has its default; there is no local delivery yet, so mail for these \
-             domains is deferred unless virtual_mailbox_domains has them, too"
-        );
-    } else if set(&snapshot.site.mydestination) {
-        println!(
-            "error: mydestination: there is no local delivery yet; mail for these domains is deferred \
-             (451) unless virtual_mailbox_domains has them, too"
-        );
-        differs = true;
-    }
-    differs
+/// Reported where the file is read.
+fn is_unknown(command: &Command) -> bool {
+    matches!(command, Command::Unknown(_))
 }
 
 /// What the kernel allows here.
 fn host() {
+    println!("\nThis host");
     match ring::probe_uring() {
         Ok(()) => println!("io_uring: available"),
         Err(why) => println!("io_uring: not available, epoll is used instead: {why}"),
@@ -85,5 +229,102 @@ fn host() {
     match files.maximum {
         Some(most) => println!("open files: at most {most}, one for each session"),
         None => println!("open files: no limit"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::cli;
+
+    /// Without a table, a port is the only thing that may be missing.
+    const MAIN_CF: &str = "compatibility_level = 3.11\nmydestination =\nmail_owner = root\n";
+
+    fn found(main_cf: &str, master_cf: &str) -> Findings {
+        let place = TempDir::new().expect("a directory");
+        fs::write(place.path().join("main.cf"), format!("{MAIN_CF}{main_cf}")).expect("a file");
+        fs::write(place.path().join("master.cf"), master_cf).expect("a file");
+        let configuration = cli::Configuration::of(Some(place.path().to_owned()));
+        let settings = Settings::read(&configuration).expect("files");
+        let (all, _) = settings.open(&Remote::new()).expect("a good configuration");
+        let mut findings = Findings::default();
+        findings.services(&all);
+        findings.endpoints(&settings, &all);
+        findings
+    }
+
+    fn texts(findings: &Findings, severity: Severity) -> &[String] {
+        findings.0.get(&severity).map_or(&[], Vec::as_slice)
+    }
+
+    #[test]
+    fn who_is_behind_postscreen_is_said() {
+        let findings = found("", "25 inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n");
+        let [said] = texts(&findings, Severity::Differs) else { panic!("{}", findings.report()) };
+        assert!(said.contains("/master.cf:1: 25/inet: there is no postscreen yet: "), "{said}");
+        assert!(said.contains(" passed on to smtpd/pass at "), "{said}");
+        assert!(said.contains("/master.cf:2 "), "{said}");
+        assert!(findings.mail_differs());
+    }
+
+    #[test]
+    fn a_postscreen_with_nobody_behind_it_is_an_error() {
+        let findings = found("", "25 inet n - n - 1 postscreen\n");
+        let [said] = texts(&findings, Severity::Error) else { panic!("{}", findings.report()) };
+        assert!(said.contains("nobody listens there"), "{said}");
+        // And that nothing listens at all.
+        assert_eq!(findings.count(Severity::Warning), 1);
+    }
+
+    #[test]
+    fn ports_that_nobody_serves_are_said() {
+        let findings = found(
+            "",
+            "25 inet n - n - - smtpd\n628 inet n - n - - qmqpd\n\
+             127.0.0.1:9998 inet n n n - 0 spawn user=nobody argv=/bin/true\n",
+        );
+        let said = texts(&findings, Severity::Differs);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains(":2: 628/inet: not supported: there is no qmqpd yet"), "{said:?}");
+        assert!(said[1].contains(":3: 127.0.0.1:9998/inet: not supported: there is no spawn yet"));
+        assert_eq!(findings.count(Severity::Warning), 0);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_an_error_as_at_the_start() {
+        let findings = found("inet_protocols = ipv5\n", "25 inet n - n - - smtpd\n");
+        let [said] = texts(&findings, Severity::Error) else { panic!("{}", findings.report()) };
+        assert!(said.contains("found \"ipv5\", expected all, ipv4 or ipv6"), "{said}");
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_all_are_counted() {
+        let mut findings = Findings::default();
+        assert_eq!(findings.summary(), "all is well: nothing here changes the flow of mail");
+        findings.add(Severity::Note, "n");
+        assert_eq!(findings.summary(), "1 note: nothing here changes the flow of mail");
+        findings.add(Severity::Warning, "w");
+        findings.add(Severity::Note, "m");
+        assert_eq!(
+            findings.summary(),
+            "1 warning and 2 notes: nothing here changes the flow of mail"
+        );
+        assert!(!findings.mail_differs());
+        findings.add(Severity::Differs, "d");
+        assert!(findings.mail_differs());
+        assert_eq!(
+            findings.summary(),
+            "1 difference, 1 warning and 2 notes: it runs, and mail does not flow quite as configured"
+        );
+        findings.add(Severity::Error, "e");
+        assert!(findings.summary().ends_with(": the errors first, please"));
+        let report = findings.report();
+        let lines: Vec<&str> =
+            report.lines().filter(|line| line.contains(": ") && line.len() < 12).collect();
+        assert_eq!(lines, ["error: e", "differs: d", "warning: w", "note: n", "note: m"]);
     }
 }

@@ -1,7 +1,7 @@
 //! The command line, one place for `--help` and the manual pages.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -43,21 +43,22 @@ pub(crate) enum Command {
     Agentd,
 }
 
-/// Where everything is kept, when nobody says where.
-const DATA_DIRECTORY: &str = "ringpost-data";
+/// Where the configuration is when nobody says where.
+pub(crate) const CONFIG_DIRECTORY: &str = "/etc/ringpost";
 
 /// Which configuration, and what is said on top of it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Configuration {
-    /// Read DIR/main.cf instead of the built-in settings for trying things out
+    /// The directory with main.cf and master.cf. Without it serve takes built-in settings for trying things
+    /// out, and so do the other commands, unless there is an /etc/ringpost
     #[arg(long, short = 'c', value_name = "DIR", env = "MAIL_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Set one main.cf parameter; may be given again
     #[arg(short = 'o', value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Where queue, mail and log are kept (without --config)
-    #[arg(long, value_name = "DIR", default_value = DATA_DIRECTORY)]
-    pub(crate) data: PathBuf,
+    /// Where queue, mail and log are kept (without --config); ringpost-data without it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
     /// Also accept mail for DOMAIN (without --config); may be given again
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Vec<String>,
@@ -72,10 +73,20 @@ impl Configuration {
         Self {
             config: directory,
             set: Vec::new(),
-            data: DATA_DIRECTORY.into(),
+            data: None,
             domain: Vec::new(),
             listen: Vec::new(),
         }
+    }
+
+    /// For a command that is about the mail system of this host: the configuration in `directory`, where
+    /// there is one and nothing says that another is meant.
+    pub(crate) fn or_of_host(mut self, directory: &Path) -> Self {
+        let says_nothing = self.config.is_none() && self.data.is_none() && self.domain.is_empty();
+        if says_nothing && directory.join("main.cf").exists() {
+            self.config = Some(directory.to_owned());
+        }
+        self
     }
 }
 
@@ -172,4 +183,30 @@ pub(crate) enum BackendChoice {
 pub(crate) enum LogForm {
     Text,
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_of_the_host_is_for_who_names_no_other() {
+        let place = tempfile::tempdir().expect("a directory");
+        let host = place.path();
+        let config = |arguments: &[&str]| {
+            let arguments = ["ringpost", "check"].iter().chain(arguments);
+            let Command::Check(options) = Cli::parse_from(arguments).command else {
+                panic!("another command");
+            };
+            options.configuration.or_of_host(host).config
+        };
+        assert_eq!(config(&[]), None, "there is no main.cf");
+        std::fs::write(host.join("main.cf"), "").expect("a file");
+        assert_eq!(config(&[]).as_deref(), Some(host));
+        assert_eq!(config(&["-o", "a=b"]).as_deref(), Some(host));
+        for (named, other) in [("-c", Some("/x")), ("--config", Some("/x")), ("--data", None)] {
+            assert_eq!(config(&[named, "/x"]).as_deref(), other.map(Path::new), "{named}");
+        }
+        assert_eq!(config(&["--domain", "x.example"]), None);
+    }
 }

@@ -121,7 +121,7 @@ fn fail(program: &str, why: &str) -> ExitCode {
 
 /// Opens the queue that the configuration names.
 pub(crate) fn open(place: &Place) -> Result<(Reader, String), String> {
-    let settings = Settings::read(&place.configuration)?;
+    let settings = Settings::of_host(&place.configuration)?;
     let snapshot = settings.snapshot().map_err(|problems| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     })?;

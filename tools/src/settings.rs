@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     ports: String,
 }
 
+/// Where everything is kept without a configuration, when nobody says where.
+const DATA_DIRECTORY: &str = "ringpost-data";
 /// The SMTP server of a mail system without a configuration.
 const TRIAL_ADDRESS: &str = "127.0.0.1:2525";
 /// The service that `--listen` is about.
@@ -69,13 +71,20 @@ impl Kind {
 }
 
 impl Settings {
-    /// Reads what the command line names.
+    /// Reads what the command line names, or where it names nothing the host's own configuration, if there
+    /// is one.
+    pub(crate) fn of_host(configuration: &cli::Configuration) -> Result<Self, String> {
+        Self::read(&configuration.clone().or_of_host(Path::new(cli::CONFIG_DIRECTORY)))
+    }
+
+    /// Reads what the command line names, and else the built-in settings.
     pub(crate) fn read(configuration: &cli::Configuration) -> Result<Self, String> {
         let kind = match &configuration.config {
             Some(directory) => Kind::directory(directory.join("main.cf"))?,
             None => {
-                let data = std::path::absolute(&configuration.data)
-                    .map_err(|error| format!("{}: {error}", configuration.data.display()))?;
+                let data = configuration.data.as_deref().unwrap_or(Path::new(DATA_DIRECTORY));
+                let data = std::path::absolute(data)
+                    .map_err(|error| format!("{}: {error}", data.display()))?;
                 Kind::Trial { data, domains: configuration.domain.clone() }
             }
         };

@@ -34,7 +34,7 @@ pub(crate) fn run(place: &Place) -> ExitCode {
 
 /// The process that holds the queue. A directory that does not exist is not made by asking.
 fn running(place: &Place) -> Result<Option<String>, String> {
-    let settings = Settings::read(&place.configuration)?;
+    let settings = Settings::of_host(&place.configuration)?;
     let snapshot = settings.snapshot().map_err(|problems| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     })?;

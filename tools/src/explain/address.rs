@@ -23,7 +23,7 @@ const EX_TEMPFAIL: u8 = 75;
 /// Prints the way. Exit code 0 where there is one, 1 where the recipient is refused or fails, 75 where a
 /// table is away.
 pub(crate) fn run(options: &ExplainAddress) -> ExitCode {
-    let explained = Settings::read(&options.configuration).and_then(|settings| {
+    let explained = Settings::of_host(&options.configuration).and_then(|settings| {
         let machine = interfaces::addresses();
         explain(options, &settings, &machine)
     });

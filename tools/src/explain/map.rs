@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Explain) -> ExitCode {
 }
 
 fn explain(options: &Explain, tables: &Tables<'_>, out: &mut dyn Write) -> Result<Answer, String> {
-    let values = Settings::read(&options.configuration)?.values()?;
+    let values = Settings::of_host(&options.configuration)?.values()?;
     let default = values.text("default_database_type")?;
     let specs: Vec<String> = options.tables.iter().map(|spec| with_type(spec, &default)).collect();
     let maps = MapList::open(&cf::join(specs.iter().map(String::as_str)), tables);

@@ -19,8 +19,7 @@ use std::process::ExitCode;
 use options::{EDITS, Instead, MASTER, Mode, Options};
 use space::Space;
 
-/// Where the configuration is when nobody says where.
-const DIRECTORY: &str = "/etc/ringpost";
+use crate::cli::CONFIG_DIRECTORY;
 
 /// Why it ends early.
 #[derive(Debug)]
@@ -149,7 +148,10 @@ fn warning(text: impl Display) {
 /// `-c`, `MAIL_CONFIG`, or where it is by default.
 fn directory(options: &Options) -> PathBuf {
     let named = options.config.clone().map(OsString::from);
-    named.or_else(|| std::env::var_os("MAIL_CONFIG")).unwrap_or_else(|| DIRECTORY.into()).into()
+    named
+        .or_else(|| std::env::var_os("MAIL_CONFIG"))
+        .unwrap_or_else(|| CONFIG_DIRECTORY.into())
+        .into()
 }
 
 fn host_name() -> String {

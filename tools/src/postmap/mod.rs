@@ -136,7 +136,7 @@ fn carry_out(program: Program, options: &Options, report: &Report) -> Result<boo
 /// that is broken.
 fn settings(options: &Options) -> Result<config::Settings, String> {
     let configuration = Configuration::of(options.config.clone());
-    Settings::read(&configuration)?.values()
+    Settings::of_host(&configuration)?.values()
 }
 
 fn header_bytes_max(settings: &config::Settings) -> Result<usize, String> {
