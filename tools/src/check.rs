@@ -137,10 +137,11 @@ impl Findings {
         }
     }
 
-    /// Root needs somebody to become.
+    /// Root needs somebody to become; others stay who they are.
     fn owner(&mut self, settings: &Settings, snapshot: &Snapshot) {
         let name = &snapshot.site.mail_owner;
-        if settings.trial_directory().is_none()
+        if privilege::is_root()
+            && settings.trial_directory().is_none()
             && let Err(why) = privilege::user(name)
         {
             self.add(

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Say what is wrong with a configuration, and what this kernel allows
     Check(Check),
+    /// Write a first main.cf and master.cf, small and commented
+    Init(Init),
     /// Say whether the mail system runs, and what is in its queue
     Status(Place),
     /// List and show queued messages
@@ -109,6 +111,27 @@ pub(crate) struct Serve {
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) configuration: Configuration,
+}
+
+/// What a first configuration is to say.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where queue, mail and log are to be kept; without it where root keeps them by default, for others
+    /// DIR/data
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Take mail for DOMAIN, too; may be given again
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Vec<String>,
+    /// Listen for SMTP here; without it on port 25 for root, else on 127.0.0.1:2525. May be given again
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Whom the mail system runs as where root starts it, and whose the mailboxes are; "ringpost" without it
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// The configuration directory. It is created; what is in it stays as it is
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 /// Where a mail system is.

@@ -9,6 +9,7 @@ mod dispatch;
 mod engine;
 mod explain;
 mod freshness;
+mod init;
 mod interfaces;
 mod limits;
 mod listening;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Init(options) => init::run(&options),
         Command::Status(place) => status::run(&place),
         Command::Queue(Queue::List { place, json }) => listing::list(&place, json),
         Command::Queue(Queue::Show { place, id }) => listing::show(&place, &id),

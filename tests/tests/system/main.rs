@@ -10,6 +10,7 @@ mod content;
 mod delivery;
 mod faults;
 mod hostile;
+mod init;
 mod logs;
 mod main_cf;
 mod maps;
