@@ -152,3 +152,27 @@ fn deferred_transports_wait_until_they_are_not_deferred_any_more() {
     server.accept(&["a@example.com"], "Subject: x\n\nx\n");
     server.wait_for_log(&["to=<a@example.com>", "dsn=4.3.2, status=deferred (deferred transport)"]);
 }
+
+#[test]
+fn a_main_cf_that_only_says_a_name_refuses_no_local_user_for_good_while_there_are_no_aliases() {
+    // The kind of table that a default names and that no host has: /etc/aliases.cdb.
+    let server =
+        Setup::new().main_cf("myhostname = mx.example\n default_database_type = cdb").start();
+    for _ in 0..3 {
+        for (to, answer) in [
+            // Always there; and there is no agent yet that would deliver to him.
+            ("postmaster@mx.example", "451 4.3.5"),
+            ("postmaster", "451 4.3.5"),
+            // They may be aliases: nobody can tell.
+            ("root@mx.example", "451 4.3.0"),
+            ("no-such-user@mx.example", "451 4.3.0"),
+            ("user@elsewhere.example", "554 5.7.1"),
+        ] {
+            let said = rcpt(&server, to);
+            assert!(said.starts_with(answer), "{to}: {said}");
+        }
+    }
+    let log = server.log();
+    let about = log.iter().filter(|line| line.contains("/etc/aliases.cdb"));
+    assert!(about.count() <= 1, "{log:#?}");
+}
