@@ -17,6 +17,7 @@ mod maps;
 mod parameters;
 mod patterns;
 mod policy;
+mod postconf;
 mod postfix;
 mod postmap;
 mod reload;
