@@ -540,7 +540,7 @@ impl Dispatch {
     fn take_found(&mut self, now: Time) {
         while let Some((id, resolved)) = { self.found.waiting.borrow_mut().pop_front() } {
             if let Some(why) = &resolved.trouble {
-                self.warn(&why.to_string());
+                self.warn(&why.logged());
             }
             let pending = self.routes.pending(resolved);
             self.scheduler.resolved(id, vec![pending], now);

@@ -330,7 +330,7 @@ impl Session {
                     let sender = self.dialogue.envelope().and_then(|it| it.sender.as_ref());
                     let judging = Box::pin(recipients.judge(sender, &recipient.address));
                     judging.await.unwrap_or_else(|why| {
-                        self.log_warning(&why.to_string());
+                        self.log_warning(&why.logged());
                         Verdict::Unavailable
                     })
                 }
@@ -350,7 +350,7 @@ impl Session {
                 Verdict::Accept
             }
             Err(why) => {
-                self.log_warning(&why.to_string());
+                self.log_warning(&why.logged());
                 Verdict::Unavailable
             }
         }

@@ -267,7 +267,7 @@ impl Session {
 
     /// What the client is told when it cannot be known what becomes of an address.
     fn not_now(&self, why: &Temporary) -> Refusal {
-        self.log_warning(&why.to_string());
+        self.log_warning(&why.logged());
         Refusal::new(451, why.status(), format!("Error: {}", why.reply()))
     }
 

@@ -64,6 +64,14 @@ impl Temporary {
         }
     }
 
+    /// The cause, for the log: the table comes first, as in what else the log says about tables.
+    pub fn logged(&self) -> String {
+        match self {
+            Self::Unavailable { parameter, trouble } => format!("{trouble} ({parameter})"),
+            other => other.to_string(),
+        }
+    }
+
     /// What the other side is told; the cause is for the log.
     pub fn reply(&self) -> &'static str {
         match self {
