@@ -132,7 +132,11 @@ fn open(subject: &Subject, count: u32) -> Result<Vec<TcpStream>> {
 }
 
 /// A session that has been greeted and has said EHLO.
-fn open_one(target: SocketAddr, number: u32, addresses: u32) -> std::io::Result<TcpStream> {
+pub(crate) fn open_one(
+    target: SocketAddr,
+    number: u32,
+    addresses: u32,
+) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
     if let Some(source) = source_address(number as usize, addresses) {
         socket.bind(&SocketAddr::new(source.into(), 0).into())?;
@@ -169,7 +173,7 @@ fn is_complete(reply: &[u8]) -> bool {
     last.get(3) != Some(&b'-')
 }
 
-fn answers_noop(session: &mut TcpStream) -> bool {
+pub(crate) fn answers_noop(session: &mut TcpStream) -> bool {
     session.write_all(b"NOOP\r\n").is_ok() && expect(session, b"250").is_ok()
 }
 

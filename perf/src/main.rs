@@ -5,6 +5,7 @@
 
 mod accounting;
 mod compare;
+mod config;
 mod contender;
 mod failure;
 mod floor;
@@ -34,6 +35,10 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Result;
 use crate::results::Output;
+
+/// The program's: what is measured in this process costs here what it costs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures ringpost and what it stands on.
 #[derive(Debug, Parser)]
@@ -71,6 +76,8 @@ enum Measurement {
     Steady(Box<steady::Options>),
     /// Measures tables, beside Postfix's.
     Maps(maps::Options),
+    /// Measures a large configuration: start, reload under load, recipients, header checks.
+    Config(config::Options),
     #[command(hide = true)]
     ServeMinimal(runtimes::ServeOptions),
 }
@@ -100,6 +107,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Measurement::Latency(options) => ("latency", latency::main(options)),
         Measurement::Steady(options) => ("steady", steady::main(options)),
         Measurement::Maps(options) => ("maps", maps::main(options)),
+        Measurement::Config(options) => ("config", config::main(options)),
         Measurement::ServeMinimal(options) => ("", runtimes::serve(options).map(said)),
     };
     match output? {

@@ -116,6 +116,13 @@ impl Server {
         Ok(server)
     }
 
+    /// Has it read its configuration again; only for a server that was started without a group.
+    pub(crate) fn reload(&self) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        let Some(pid) = pid else { return Err(Failure::new("the server has no process")) };
+        kill_process(pid, Signal::HUP).doing(|| "sending SIGHUP to the server")
+    }
+
     pub(crate) fn account(&self) -> &Account {
         &self.account
     }
