@@ -284,8 +284,10 @@ impl Front {
         let gate = self.gates.of(&endpoint.service, service.process_limit.or_default(0));
         let shard = Rc::clone(&self.shard);
         let rewriter = self.own_addresses.rewriter(snapshot);
+        let cleanup = all.snapshot_of(&snapshot.smtpd.cleanup_service_name);
+        let cleanup = self.own_addresses.rewriter(cleanup);
         let transports = routes::delivering(all);
-        Some(Service::new(shard, &service.name, rewriter, transports, gate, log))
+        Some(Service::new(shard, &service.name, rewriter, cleanup, transports, gate, log))
     }
 
     async fn renew(mut self, mut renewals: mpsc::UnboundedReceiver<Renewal>, log: LogLine) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use table::Tables;
 
-use crate::master::{Kind, MasterCf, Service};
+use crate::master::{Command, Kind, MasterCf, Service};
 use crate::{Machine, Problem, Settings, Snapshot, Sources};
 
 /// A main.cf and a master.cf, read whole or not at all.
@@ -76,6 +76,11 @@ impl Configuration {
                 services.push(ServiceConfig { service: service.clone(), snapshot });
             }
         }
+        for ServiceConfig { service, snapshot } in &services {
+            if let Some(problem) = cleanup_that_is_missing(service, snapshot, &services) {
+                problems.add(&problem, Some(service));
+            }
+        }
         let problems = problems.sorted();
         match base {
             Some(base) if !problems.iter().any(|problem| problem.severity.is_error()) => {
@@ -106,6 +111,24 @@ impl Configuration {
     pub fn servers(&self) -> impl Iterator<Item = &ServiceConfig> {
         self.services.iter().filter(|one| matches!(one.service.kind, Kind::Inet(_) | Kind::Pass))
     }
+}
+
+/// Mail that is to be cleaned up by rules that are not there would be cleaned up by others. Where master.cf has no
+/// cleanup at all, those of main.cf are meant.
+fn cleanup_that_is_missing(
+    service: &Service,
+    snapshot: &Snapshot,
+    services: &[ServiceConfig],
+) -> Option<Problem> {
+    const NAME: &str = "cleanup_service_name";
+    let wanted = &*snapshot.smtpd.cleanup_service_name;
+    let is_it =
+        |it: &ServiceConfig| it.service.command == Command::Cleanup && *it.service.name == *wanted;
+    if service.command != Command::Smtpd || wanted == "cleanup" || services.iter().any(is_it) {
+        return None;
+    }
+    let cause = "expected the name of a cleanup service in master.cf".to_owned();
+    Some(Problem::error(snapshot.settings().position(NAME), NAME, Some(wanted), cause))
 }
 
 /// Parameters whose value is another one for each service.
@@ -268,6 +291,22 @@ mod tests {
     fn a_parameter_that_only_master_cf_uses_is_used() {
         let master_cf = "25 inet n - n - - smtpd -o smtpd_banner=$mua\n";
         assert_eq!(warnings("mua = x\n", master_cf), [""; 0]);
+    }
+
+    #[test]
+    fn a_cleanup_that_is_not_in_master_cf_is_an_error() {
+        let server = "smtp inet n - n - - smtpd -o cleanup_service_name=checked\n";
+        assert_eq!(
+            built("", server).unwrap_err(),
+            [
+                "master.cf:1: cleanup_service_name: found \"checked\", expected the name of a cleanup service in \
+              master.cf"
+            ]
+        );
+        let cleanup = "checked unix n - n - 0 cleanup -o header_checks=static:OK\n";
+        let all = built("", &[server, cleanup].concat()).unwrap();
+        assert!(!all.snapshot_of("checked").content.header_checks.is_empty());
+        assert!(all.services[0].snapshot.content.header_checks.is_empty());
     }
 
     #[test]

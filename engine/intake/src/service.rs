@@ -51,23 +51,26 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service that master.cf calls `name`: its settings and what they make of addresses, which
-    /// transports deliver, who may come in at a time, and where its lines go.
+    /// The service that master.cf calls `name`: its settings and what they make of addresses, the
+    /// cleanup that its mail goes through with its own, which transports deliver, who may come in at a time, and where its lines go.
     pub fn new(
         shard: Rc<Shard>,
         name: &str,
         rewriter: Arc<Rewriter>,
+        cleanup: Arc<Rewriter>,
         transports: Transports,
         gate: Arc<Gate>,
         log: Log,
     ) -> Self {
         let settings = Arc::clone(rewriter.settings());
-        let rewriters = Rewriters::new(Arc::clone(&rewriter));
+        let rules = Arc::new(rules(cleanup.settings(), &Rewriters::new(Arc::clone(&cleanup))));
+        let envelope_rules = envelope_rules(cleanup.settings());
+        let rewriters = Rewriters::new(cleanup);
         Self {
             shard,
             policies: Policies::new(&settings),
-            rules: Arc::new(rules(&settings, &rewriters)),
-            envelope_rules: envelope_rules(&settings),
+            rules,
+            envelope_rules,
             rewriter,
             rewriters,
             transports,

@@ -144,3 +144,30 @@ archive  unix  -  n  n  -  -  virtual
     assert_eq!(server.maildir_at("example.com", "a").wait_for(1).len(), 1);
     assert!(!server.mail_base().join("example.com/b").exists());
 }
+
+#[test]
+fn each_server_can_have_a_cleanup_of_its_own() {
+    let server = Setup::new()
+        .main_cf(&format!(
+            "{MAIN_CF}\nheader_checks = inline:{{ {{ Subject: x = REJECT everywhere }} }}"
+        ))
+        .master_cf(
+            "smtp         inet  n  -  n  -  -  smtpd
+127.0.0.1:0  inet  n  -  n  -  -  smtpd
+    -o cleanup_service_name=checked -o header_checks=
+checked      unix  n  -  n  -  0  cleanup
+    -o { header_checks = inline:{ { Subject: y = REJECT only there } } }
+virtual      unix  -  n  n  -  -  virtual
+",
+        )
+        .start();
+    let ports = ports(&server);
+    for (port, subject, code) in
+        [(ports[0], "x", 550), (ports[0], "y", 250), (ports[1], "x", 250), (ports[1], "y", 550)]
+    {
+        let mut session = Session::greeted(port).expect("a session");
+        let content = format!("Subject: {subject}\r\n\r\nx\r\n");
+        let reply = session.mail("", &["a@example.com"], content.as_bytes()).expect("a reply");
+        assert_eq!(reply.code, code, "{subject} at {port}: {reply:?}");
+    }
+}

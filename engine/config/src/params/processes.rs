@@ -82,9 +82,6 @@ known! {
     /// The service that rewrites and resolves addresses.
     rewrite_service_name: Nonblank = "rewrite"
         => unsupported "all services rewrite addresses by the same rules";
-    /// The service that cleans up mail; services that have another one have parameters of its own there.
-    cleanup_service_name: Nonblank = "cleanup"
-        => unsupported "all services clean up mail by the same rules";
     /// The service that lists the queue.
     showq_service_name: Nonblank = "showq"
         => accepted "services call each other without names";

@@ -5,6 +5,7 @@ use std::time::Duration;
 use table::{MapList, MatchList};
 
 use crate::row::params;
+use crate::syntax::Nonblank;
 use crate::syntax::Raw;
 use crate::typed::{BareNewline, List, ReplyCode, Stress};
 
@@ -94,6 +95,8 @@ params! {
     smtpd_noop_commands: List = "";
     /// Verbs that end the session at once. Of tables, only the one of the default is known, and it is built in.
     smtpd_forbidden_commands: List = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}";
+    /// The service of master.cf whose parameters clean up the mail that comes in here.
+    cleanup_service_name: Nonblank = "cleanup";
     /// Recipients without a mailbox are refused when they are named, not after.
     smtpd_reject_unlisted_recipient: bool = "yes";
     /// The reply to a user that local_recipient_maps does not have.
