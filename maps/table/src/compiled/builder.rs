@@ -18,6 +18,9 @@ const KEY_BYTES_MAX: usize = cf::LINE_BYTES_MAX;
 /// Bytes of a value, likewise.
 const VALUE_BYTES_MAX: usize = cf::LINE_BYTES_MAX;
 
+/// From here on, remembering a key costs little beside its value.
+const LARGE_VALUE_BYTES: usize = 4096;
+
 /// Makes the file of a table; nothing of it is to be seen before [`Builder::finish`].
 ///
 /// ```
@@ -42,6 +45,8 @@ pub struct Builder {
     duplicates: Duplicates,
     seed: u64,
     entries: Collection,
+    /// Keys with large values.
+    large: HashSet<Box<[u8]>>,
     /// From when the table is locked.
     file: Option<Replacement>,
     /// Keys of the table before may be in any case.
@@ -108,6 +113,7 @@ impl Builder {
             duplicates: Duplicates::KeepFirst,
             seed,
             entries: Collection::new(seed),
+            large: HashSet::new(),
             file: None,
             keeps_unfolded: false,
         }
@@ -185,11 +191,19 @@ impl Builder {
         if key.len() > key_bytes_max || value.len() > VALUE_BYTES_MAX {
             return Err(EntryError::TooLong);
         }
-        let added = match self.folds {
-            true => self.entries.add(folded(key).as_bytes(), value.as_bytes(), line),
-            false => self.entries.add(key.as_bytes(), value.as_bytes(), line),
-        };
+        let folded = self.folds.then(|| folded(key));
+        let key = folded.as_ref().map_or(key.as_bytes(), |folded| folded.as_bytes());
+        let value = if self.is_large_again(key, value) { "" } else { value };
+        let added = self.entries.add(key, value.as_bytes(), line);
         if added { Ok(()) } else { Err(EntryError::Full) }
+    }
+
+    /// Whether a large value comes for a key that has one, so that nobody will ever ask for it: a text that says
+    /// the same few things for gigabytes makes a small table, and is to need no more memory than that.
+    fn is_large_again(&mut self, key: &[u8], value: &str) -> bool {
+        value.len() >= LARGE_VALUE_BYTES
+            && self.duplicates == Duplicates::KeepFirst
+            && !self.large.insert(key.into())
     }
 
     /// Writes the file, makes it durable, and puts it in the old one's place.
@@ -258,5 +272,34 @@ fn drain(
     match stopped {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_values_that_do_not_count_take_no_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut builder = Builder::new(Format::Native, directory.path().join("t"));
+        let large = "x".repeat(100_000);
+        builder.add("A", &large, 1).unwrap();
+        for line in 2..1000 {
+            builder.add("a", &large, line).unwrap();
+        }
+        builder.add("b", "small", 1000).unwrap();
+        assert!(builder.entries.bytes() < 2 * large.len() as u64, "{}", builder.entries.bytes());
+        let built = builder.finish().unwrap();
+        assert_eq!((built.entries, built.duplicates_count), (2, 998));
+        assert_eq!(built.duplicates[0], Duplicate { kept: 1, dropped: 2, key: "a".into() });
+
+        let mut builder = Builder::new(Format::Native, directory.path().join("t"))
+            .duplicates(Duplicates::KeepLast);
+        let last = "y".repeat(100_000);
+        builder.add("a", &large, 1).unwrap();
+        builder.add("a", &last, 2).unwrap();
+        let built = builder.finish().unwrap();
+        assert!(built.bytes > 100_000, "the last one is there: {built:?}");
     }
 }
