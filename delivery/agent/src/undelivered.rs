@@ -28,14 +28,10 @@ pub fn discard(tag: u64, next_hop: &str) -> Outcome {
     Outcome { tag, verdict: Verdict::Delivered, status, text: text.into() }
 }
 
-/// The status at the start of a text, and what follows it (postfix `src/global/dsn_util.c`).
+/// A text's own status, or the agent's.
 fn split(text: &str, default: Status) -> (Status, &str) {
     let text = text.trim();
-    let (first, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
-    match first.parse() {
-        Ok(status) => (status, rest.trim_start()),
-        Err(()) => (default, text),
-    }
+    Status::leading(text).unwrap_or((default, text))
 }
 
 #[cfg(test)]

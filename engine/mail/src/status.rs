@@ -23,6 +23,13 @@ impl Status {
         self.0 == 5
     }
 
+    /// The status at the beginning of a text, and the text behind it (postfix `src/global/dsn_util.c`).
+    pub fn leading(text: &str) -> Option<(Self, &str)> {
+        let text = text.trim_start();
+        let (code, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+        Some((code.parse().ok()?, rest.trim_start()))
+    }
+
     /// The same subject and detail as a temporary failure.
     pub const fn softened(self) -> Self {
         Self(4, self.1, self.2)
@@ -62,6 +69,14 @@ impl FromStr for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_may_begin_with_a_status() {
+        assert_eq!(Status::leading(" 5.1.1 no such user"), Some((Status(5, 1, 1), "no such user")));
+        assert_eq!(Status::leading("4.2.0"), Some((Status(4, 2, 0), "")));
+        assert_eq!(Status::leading("5.1.1: no"), None);
+        assert_eq!(Status::leading(""), None);
+    }
 
     #[test]
     fn codes_read_back_as_printed_and_others_are_refused() {

@@ -51,15 +51,8 @@ impl Route {
             "retry" => Status(4, 0, 0),
             _ => return None,
         };
-        Some(split_status(&self.nexthop).unwrap_or((status, self.nexthop.trim_start())))
+        Some(Status::leading(&self.nexthop).unwrap_or((status, self.nexthop.trim_start())))
     }
-}
-
-/// RFC 3463 at the beginning of a text (postfix `src/global/dsn_util.c`).
-fn split_status(text: &str) -> Option<(Status, &str)> {
-    let text = text.trim_start();
-    let (code, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
-    Some((code.parse().ok()?, rest.trim_start()))
 }
 
 /// A way out that can still change.
@@ -319,7 +312,7 @@ impl Rewriter {
         let address = recipient.as_str();
         let found = self.find(maps, VIRTUAL, Quoting::ExternalFirst, address, trace).await?;
         let Some(found) = found else { return Ok(()) };
-        let said = split_status(&found.value).filter(|(_, text)| !text.is_empty());
+        let said = Status::leading(&found.value).filter(|(_, text)| !text.is_empty());
         let nexthop = match (routing.relocated_prefix_enable, said) {
             (true, _) => format!("5.1.6 User has moved to {}", &*found.value),
             (false, Some((status, text))) => format!("{status} {text}"),
