@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use mail::{Outcome, QueueId, Status};
 use model::{NOW, envelope, open, options};
@@ -142,6 +143,9 @@ async fn survive(errno: i32) {
 }
 
 fn with_errno(errno: i32) {
+    // One at a time: a descriptor that one test gives back must not be taken by another.
+    static DESCRIPTORS: Mutex<()> = Mutex::new(());
+    let _mine = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
     // The filter stays with the thread.
     let test = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

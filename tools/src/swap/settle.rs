@@ -174,7 +174,10 @@ fn due(changing: &Changing, writer: Writer, manner: Manner, taken: &Seen) -> Ins
     let in_hand = match writer {
         Writer::Open => true,
         Writer::Created => stamp.bytes == 0,
-        Writer::Unknown | Writer::Closed | Writer::Moved => false,
+        // The kernel tells of a file that was emptied once that is done. On a disk that hangs it can be
+        // seen empty long before, and whoever empties it has it open.
+        Writer::Unknown => empty,
+        Writer::Closed | Writer::Moved => false,
     };
     if in_hand {
         return *since + WRITER_QUIET;
@@ -289,17 +292,39 @@ mod tests {
     #[test]
     fn a_text_that_is_emptied_counts_as_empty_only_when_it_stays_so() {
         let mut story = Story::of(Manner::Text);
+        story.hint(0, Hint::Written);
+        story.hint(0, Hint::Closed);
         assert_eq!(story.look(0, file(1, 0, 1)), Some(10_000));
         assert_eq!(story.look(9_000, file(1, 0, 1)), Some(10_000));
-        assert_eq!(story.look(9_500, file(1, 80, 9)), Some(9_750));
+        story.hint(9_500, Hint::Written);
+        assert_eq!(story.look(9_500, file(1, 80, 9)), Some(69_500));
+        story.hint(9_510, Hint::Closed);
+        assert_eq!(story.look(9_510, file(1, 80, 9)), Some(9_750));
         assert_eq!(story.look(9_750, file(1, 80, 9)), Some(0));
 
+        story.hint(20_000, Hint::Closed);
         assert_eq!(story.look(20_000, file(1, 0, 20)), Some(30_000));
         assert_eq!(story.look(30_000, file(1, 0, 20)), Some(0));
         // Renamed there, it may be the work of a script that had no disk left.
         let mut story = Story::of(Manner::Text);
         story.hint(0, Hint::Moved);
         assert_eq!(story.look(0, file(2, 0, 1)), Some(10_000));
+    }
+
+    #[test]
+    fn a_text_that_the_disk_takes_long_to_empty_is_not_taken() {
+        let mut story = Story::of(Manner::Text);
+        assert_eq!(story.look(0, file(1, 0, 1)), Some(60_000));
+        assert_eq!(story.look(30_000, file(1, 0, 1)), Some(60_000));
+        story.hint(31_000, Hint::Written);
+        assert_eq!(story.look(31_000, file(1, 0, 1)), Some(91_000));
+        story.hint(31_010, Hint::Written);
+        story.hint(31_010, Hint::Closed);
+        assert_eq!(story.look(31_010, file(1, 80, 31)), Some(31_260));
+        // Where nobody ever tells, it counts in the end.
+        let mut story = Story::of(Manner::Text);
+        assert_eq!(story.look(0, file(1, 0, 1)), Some(60_000));
+        assert_eq!(story.look(60_000, file(1, 0, 1)), Some(0));
     }
 
     #[test]
