@@ -26,6 +26,8 @@ pub(crate) const MISSING_QUIET: Duration = Duration::from_millis(600);
 pub(crate) const EMPTY_QUIET: Duration = Duration::from_secs(10);
 /// How long somebody may have a file open for writing without writing.
 pub(crate) const WRITER_QUIET: Duration = Duration::from_secs(60);
+/// How long a text may take to be emptied. Some file systems give an empty file blocks for other reasons.
+pub(crate) const EMPTYING_QUIET: Duration = Duration::from_secs(15 * 60);
 /// A text that is appended to all the time, and closed each time, is taken this long after the first.
 pub(crate) const RESTLESS: Duration = Duration::from_secs(3);
 
@@ -174,11 +176,14 @@ fn due(changing: &Changing, writer: Writer, manner: Manner, taken: &Seen) -> Ins
     let in_hand = match writer {
         Writer::Open => true,
         Writer::Created => stamp.bytes == 0,
-        // The kernel tells of a file that was emptied once that is done. On a disk that hangs it can be
+        // The kernel tells of a file that was emptied once that is done. On a busy disk it can be
         // seen empty long before, and whoever empties it has it open.
         Writer::Unknown => empty,
         Writer::Closed | Writer::Moved => false,
     };
+    if empty && stamp.emptying {
+        return *since + EMPTYING_QUIET;
+    }
     if in_hand {
         return *since + WRITER_QUIET;
     }
@@ -314,8 +319,10 @@ mod tests {
     #[test]
     fn a_text_that_the_disk_takes_long_to_empty_is_not_taken() {
         let mut story = Story::of(Manner::Text);
-        assert_eq!(story.look(0, file(1, 0, 1)), Some(60_000));
-        assert_eq!(story.look(30_000, file(1, 0, 1)), Some(60_000));
+        let emptying = || Ok(Stamp::test(1, 0, 1).while_emptied());
+        assert_eq!(story.look(0, emptying()), Some(900_000));
+        assert_eq!(story.look(30_000, emptying()), Some(900_000));
+        assert_eq!(story.look(30_990, file(1, 0, 1)), Some(90_990));
         story.hint(31_000, Hint::Written);
         assert_eq!(story.look(31_000, file(1, 0, 1)), Some(91_000));
         story.hint(31_010, Hint::Written);

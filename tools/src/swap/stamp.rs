@@ -20,6 +20,9 @@ pub(crate) struct Stamp {
     /// Seconds and nanoseconds.
     modified: (i64, i64),
     changed: (i64, i64),
+    /// Empty to look at, and its blocks are not given back yet: somebody is emptying it at this moment,
+    /// which takes long on a busy disk.
+    pub(crate) emptying: bool,
 }
 
 impl Stamp {
@@ -30,6 +33,7 @@ impl Stamp {
             bytes: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
+            emptying: metadata.size() == 0 && metadata.blocks() > 0,
         }
     }
 
@@ -105,6 +109,12 @@ fn regular(metadata: &Metadata) -> Seen {
 impl Stamp {
     /// A file that was written at that time.
     pub(crate) const fn test(inode: u64, bytes: u64, modified: i64) -> Self {
-        Self { device: 1, inode, bytes, modified: (modified, 0), changed: (modified, 0) }
+        let time = (modified, 0);
+        Self { device: 1, inode, bytes, modified: time, changed: time, emptying: false }
+    }
+
+    /// The same, while somebody empties it.
+    pub(crate) const fn while_emptied(self) -> Self {
+        Self { emptying: true, ..self }
     }
 }
