@@ -61,7 +61,7 @@ impl Recipients<'_> {
                     return Ok(foreign(recipient, settings));
                 }
                 if self.asks_for_unknown(settings) {
-                    return Ok(unknown(recipient, route.class, status, &text, settings));
+                    return Ok(unknown(recipient, &route, status, &text, settings));
                 }
                 route
             }
@@ -72,7 +72,7 @@ impl Recipients<'_> {
         }
         if self.asks_for_unknown(settings) && is_without_mailbox(&route, settings) {
             let (status, text) = (Status(5, 1, 1), "User unknown in virtual mailbox table");
-            return Ok(unknown(recipient, route.class, status, text, settings));
+            return Ok(unknown(recipient, &route, status, text, settings));
         }
         // It is ours, and there is no agent that could deliver it. That is no reason to turn mail away for
         // good. Who is an alias may have gone elsewhere by then.
@@ -117,13 +117,16 @@ fn foreign(recipient: &Address, settings: &Snapshot) -> Verdict {
 
 fn unknown(
     recipient: &Address,
-    class: Class,
+    route: &Route,
     status: Status,
     text: &str,
     settings: &Snapshot,
 ) -> Verdict {
     let smtpd = &settings.smtpd;
-    let code = match class {
+    let code = match route.class {
+        // Whoever has moved, or whose mail a table sends to `error`, is not unknown, and the codes for those
+        // who are do not hold (postfix `src/smtpd/smtpd_check.c`, `check_rcpt_maps`).
+        class if &*route.transport == "error" && class != Class::VirtualAlias => 550,
         Class::Local => smtpd.unknown_local_recipient_reject_code.0,
         Class::VirtualAlias => smtpd.unknown_virtual_alias_reject_code.0,
         Class::VirtualMailbox => smtpd.unknown_virtual_mailbox_reject_code.0,

@@ -85,7 +85,7 @@ impl Rewriter {
             // RFC 3463: X.1.0 and X.1.1 where the transport gives no status.
             let detail = if role == Role::Sender { 0 } else { 1 };
             let plain = matches!(status, Status(_, 0, 0));
-            let status = if plain { Status(status.0, 1, detail) } else { status };
+            let status = if plain { Status(status.0, 1, detail) } else { of_role(status, role) };
             let text = text.into();
             return Ok(match &*route.transport {
                 "retry" => Listing::Waiting { route, status, text },
@@ -182,6 +182,21 @@ impl Rewriter {
     }
 }
 
+/// What is said of an address as a recipient differs from what is said of it as a sender (RFC 3463 section
+/// 3.2; postfix `src/smtpd/smtpd_dsn_fix.c`): 5.1.6, a mailbox that has moved, is no word about a sender.
+fn of_role(status: Status, role: Role) -> Status {
+    let Status(class, 1, detail) = status else { return status };
+    let detail = match (role, detail) {
+        (Role::Recipient, 1..=6) => detail,
+        (Role::Recipient, 7) => 3,
+        (Role::Sender, 3 | 7) => 7,
+        (Role::Recipient, 8) => 2,
+        (Role::Sender, 2 | 8) => 8,
+        _ => 0,
+    };
+    Status(class, 1, detail)
+}
+
 #[cfg(test)]
 mod tests {
     use table::block_on;
@@ -197,7 +212,9 @@ mod tests {
         virtual_alias_maps = inline:{ user@alias.example=x@y.example, @catch.example=x@y.example }\n\
         recipient_canonical_maps = inline:{ old@relay.example=user@relay.example }\n\
         sender_canonical_maps = inline:{ sender@mbox.example=user@mbox.example }\n\
-        transport_maps = inline:{ { w@mbox.example = retry:4.2.0 later } { f@mbox.example = error: } }\n";
+        transport_maps = inline:{ { w@mbox.example = retry:4.2.0 later } { f@mbox.example = error: } \
+        { s@mbox.example = error:5.1.8 no } }\n\
+        relocated_maps = inline:{ { moved@local.example = new@y.example } { user@alias.example = z } }\n";
 
     fn listing(recipient: &str, role: Role) -> String {
         let rewriter = rewriter(TABLES);
@@ -230,11 +247,17 @@ mod tests {
             ("any@other.example", "default listed"),
             ("w@mbox.example", "4.2.0 later"),
             ("f@mbox.example", "5.1.1 Address is undeliverable"),
+            ("s@mbox.example", "5.1.2 no"),
+            ("moved@local.example", "5.1.6 User has moved to new@y.example"),
+            ("MOVED+ext", "5.1.6 User has moved to new@y.example"),
             ("u@1.2.3.4", "invalid"),
         ] {
             assert_eq!(listing(recipient, Role::Recipient), expected, "{recipient}");
         }
         assert_eq!(listing("sender@mbox.example", Role::Sender), "virtual mailbox listed");
+        let moved = "5.1.0 User has moved to new@y.example";
+        assert_eq!(listing("moved@local.example", Role::Sender), moved);
+        assert_eq!(listing("s@mbox.example", Role::Sender), "5.1.8 no");
         let unknown = "5.1.0 User unknown in virtual mailbox table";
         assert_eq!(listing("x@mbox.example", Role::Sender), unknown);
     }
@@ -247,6 +270,7 @@ mod tests {
             ("virtual_mailbox_maps", "other@mbox.example"),
             ("virtual_alias_maps", "other@alias.example"),
             ("canonical_maps", "other@alias.example"),
+            ("relocated_maps", "user@relay.example"),
         ] {
             let rewriter = rewriter(&format!("{TABLES}{parameter} = texthash:/none\n"));
             let recipient = address(recipient);

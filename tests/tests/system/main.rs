@@ -21,6 +21,7 @@ mod postconf;
 mod postfix;
 mod postmap;
 mod reload;
+mod relocated;
 mod routes;
 mod services;
 mod sessions;
