@@ -148,6 +148,11 @@ impl Cleanup {
         self.into_summary()
     }
 
+    /// Ends a message of which nothing more comes and nothing is kept: what became known of it, for the log.
+    pub fn abandon(self) -> Summary {
+        Summary { verdict: Verdict::Discard, ..self.into_summary() }
+    }
+
     /// What is left to do at the end; again, where it had to stop for a table.
     pub(crate) fn close<S: Sink>(&mut self, sink: &mut S) {
         self.close_filter(sink);

@@ -43,6 +43,11 @@ impl Cleaner {
         self.decoder.finish(&mut self.cleanup.onto(own));
         self.cleanup.finish_settled(own).await
     }
+
+    /// Nothing will come of the message.
+    fn abandon(self) -> Summary {
+        self.cleanup.abandon()
+    }
 }
 
 /// What became of a message's content.
@@ -68,6 +73,9 @@ fn changes(envelope: &Envelope, summary: &Summary) -> bool {
 
 /// A message on its way to a file of its own.
 pub(crate) struct Spool {
+    id: QueueId,
+    /// Its envelope as the client gave it.
+    given: Envelope,
     cleaner: Cleaner,
     file: LargeContent<RingDisk>,
     buffer: Vec<u8>,
@@ -89,11 +97,6 @@ impl Spool {
         written.clear();
         self.buffer = written;
         Ok(())
-    }
-
-    /// Nothing will come of it.
-    pub(crate) async fn abandon(self) {
-        self.file.abandon().await;
     }
 }
 
@@ -157,16 +160,19 @@ impl Session {
         let id = *self.id.get_or_insert_with(|| service.shard.slice.next_id(Time::now()));
         let file = service.shard.slice.stream(id).await?;
         let mut buffer = Vec::with_capacity(SPOOL_BUFFER_BYTES);
-        let envelope = self.dialogue.envelope().expect("content comes within a transaction");
-        let mut cleaner = service.cleaner(id, envelope, (framing, self.is_own()), &mut buffer);
+        let given = self.dialogue.envelope().expect("content comes within a transaction").clone();
+        let mut cleaner = service.cleaner(id, &given, (framing, self.is_own()), &mut buffer);
         cleaner.settle(&mut buffer).await;
-        Ok(Box::new(Spool { cleaner, file, buffer }))
+        Ok(Box::new(Spool { id, given, cleaner, file, buffer }))
     }
 
-    /// Removes the file of a message that will not be one.
+    /// Removes the file of a message that will not be one. What checks found in it so far is logged, as Postfix
+    /// does when it finds it.
     pub(crate) async fn abandon_spool(&mut self) {
         if let Some(spool) = self.spool.take() {
-            spool.abandon().await;
+            let Spool { id, given, cleaner, file, .. } = *spool;
+            self.log_summary(id, &given, &cleaner.abandon());
+            file.abandon().await;
         }
     }
 
@@ -174,27 +180,21 @@ impl Session {
     pub(crate) async fn store(&mut self, mut envelope: Rc<Envelope>) -> Output {
         let id = self.id.expect("a message has an accepted recipient, and its id with it");
         let content = self.content.take();
-        let received = Rc::clone(&envelope);
+        let given = Rc::clone(&envelope);
         if let Err(refusal) = self.clean_envelope(&mut envelope).await {
             self.abandon_spool().await;
             let result = Err(refusal);
             return self.step(Input::Committed { result, envelope: &envelope });
         }
-        let committed = match self.append(id, &mut envelope, content).await {
-            Ok(Appended::Stored { summary, commit }) => {
-                self.log_summary(id, &received, &summary);
-                match commit.await {
-                    Ok(committed) => Ok(Some((summary, committed))),
-                    Err(refused) => Err(refusal(refused)),
-                }
-            }
-            Ok(Appended::Left(summary)) => {
-                self.log_summary(id, &received, &summary);
-                match summary.verdict {
-                    Verdict::Refuse(it) => Err(Refusal::new(it.code, it.status, it.text)),
-                    Verdict::Discard | Verdict::Accept => Ok(None),
-                }
-            }
+        let committed = match self.append((id, &given), &mut envelope, content).await {
+            Ok(Appended::Stored { summary, commit }) => match commit.await {
+                Ok(committed) => Ok(Some((summary, committed))),
+                Err(refused) => Err(refusal(refused)),
+            },
+            Ok(Appended::Left(summary)) => match summary.verdict {
+                Verdict::Refuse(it) => Err(Refusal::new(it.code, it.status, it.text)),
+                Verdict::Discard | Verdict::Accept => Ok(None),
+            },
             Err(refusal) => Err(refusal),
         };
         let result = match committed {
@@ -271,9 +271,11 @@ impl Session {
         Refusal::new(451, why.status(), format!("Error: {}", why.reply()))
     }
 
+    /// Cleans the content and appends it. What checks have to say is logged as soon as all of it is known,
+    /// whatever becomes of the message then; `given` is its envelope as it came, for the log.
     async fn append(
         &mut self,
-        id: QueueId,
+        (id, given): (QueueId, &Envelope),
         envelope: &mut Rc<Envelope>,
         content: Option<Box<Content>>,
     ) -> Result<Appended, Refusal> {
@@ -281,16 +283,16 @@ impl Session {
             return Err(refusal);
         }
         if self.spool.is_some() {
-            return self.append_large(id, envelope, content).await;
+            return self.append_large((id, given), envelope, content).await;
         }
         if !self.service.rules.is_immediate() {
-            return self.append_settled(id, envelope, content).await;
+            return self.append_settled((id, given), envelope, content).await;
         }
         let received = Rc::clone(envelope);
-        match self.append_at_once(id, &received, None, content.as_deref()) {
+        match self.append_at_once((id, given), &received, None, content.as_deref()) {
             Err(AppendError::Content(NotAsItIs::OtherEnvelope(summary))) => {
                 self.change(envelope, &summary).await?;
-                self.append_at_once(id, &received, Some(envelope), content.as_deref())
+                self.append_at_once((id, given), &received, Some(envelope), content.as_deref())
             }
             appended => appended,
         }
@@ -305,7 +307,7 @@ impl Session {
     /// something of it, `changed` the one that is stored, once the content has been asked.
     fn append_at_once(
         &self,
-        id: QueueId,
+        (id, given): (QueueId, &Envelope),
         received: &Rc<Envelope>,
         changed: Option<&Rc<Envelope>>,
         content: Option<&Content>,
@@ -321,6 +323,9 @@ impl Session {
                 cleaner.put(raw, &mut record);
             }
             let summary = cleaner.finish(&mut record);
+            if changed.is_none() {
+                self.log_summary(id, given, &summary);
+            }
             if summary.verdict != Verdict::Accept {
                 return Err(NotAsItIs::Left(Box::new(summary)));
             }
@@ -342,7 +347,7 @@ impl Session {
     /// cannot be.
     async fn append_settled(
         &mut self,
-        id: QueueId,
+        (id, given): (QueueId, &Envelope),
         envelope: &mut Rc<Envelope>,
         content: Option<Box<Content>>,
     ) -> Result<Appended, Refusal> {
@@ -354,6 +359,7 @@ impl Session {
             cleaner.settle(&mut own).await;
         }
         let summary = cleaner.finish_settled(&mut own).await;
+        self.log_summary(id, given, &summary);
         if summary.verdict != Verdict::Accept {
             return Ok(Appended::Left(Box::new(summary)));
         }
@@ -377,7 +383,7 @@ impl Session {
 
     async fn append_large(
         &mut self,
-        id: QueueId,
+        (id, given): (QueueId, &Envelope),
         envelope: &mut Rc<Envelope>,
         content: Option<Box<Content>>,
     ) -> Result<Appended, Refusal> {
@@ -388,8 +394,9 @@ impl Session {
             return Err(refusal);
         }
         let Some(spool) = self.spool.take() else { return Err(Refusal::not_queued()) };
-        let Spool { cleaner, mut file, mut buffer } = *spool;
+        let Spool { cleaner, mut file, mut buffer, .. } = *spool;
         let summary = cleaner.finish_settled(&mut buffer).await;
+        self.log_summary(id, given, &summary);
         if summary.verdict != Verdict::Accept {
             file.abandon().await;
             return Ok(Appended::Left(Box::new(summary)));

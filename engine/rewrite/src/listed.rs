@@ -249,7 +249,7 @@ mod tests {
             ("f@mbox.example", "5.1.1 Address is undeliverable"),
             ("s@mbox.example", "5.1.2 no"),
             ("moved@local.example", "5.1.6 User has moved to new@y.example"),
-            ("MOVED+ext", "5.1.6 User has moved to new@y.example"),
+            ("MOVED+ext@local.example", "5.1.6 User has moved to new@y.example"),
             ("u@1.2.3.4", "invalid"),
         ] {
             assert_eq!(listing(recipient, Role::Recipient), expected, "{recipient}");

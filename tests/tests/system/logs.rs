@@ -244,3 +244,74 @@ fn a_log_that_was_moved_away_is_opened_again_when_asked() {
     assert!(fs::read_to_string(&moved).expect("the old log").contains(&first));
     assert!(sent < 10, "{sent} messages until it was noticed");
 }
+
+/// Who checks mail to find out what is wrong with it wants to know, the more so where nothing comes of it.
+#[test]
+fn what_checks_find_is_logged_whatever_becomes_of_the_message() {
+    let server = Setup::new()
+        .file(
+            "checks",
+            "/^X-Copy:/ BCC copy@example.com\n/^X-(Warn):/ WARN $1\n/^X-No:/ REJECT no\n",
+        )
+        .main_cf(
+            "virtual_mailbox_domains = example.com
+             virtual_mailbox_template = %d/%u/
+             virtual_uid_maps = static:65534
+             virtual_gid_maps = static:65534
+             header_checks = regexp:PLACE/checks
+             message_size_limit = 5000000
+             # Away for these alone.
+             virtual_alias_maps = pipemap:{inline:{copy@example.com=x},fail:away}
+             sender_bcc_maps = pipemap:{inline:{away@client.example=x},fail:away}
+             smtpd_error_sleep_time = 0",
+        )
+        .start();
+    let small = "x\n".to_owned();
+    let large = "x\n".repeat(1 << 20);
+    let later = "451 4.3.0 Error: Temporary lookup failure";
+    let kept = "sender@client.example";
+    for (number, (from, head, body, answer)) in [
+        (kept, "", &small, "250 2.0.0 Ok"),
+        (kept, "", &large, "250 2.0.0 Ok"),
+        (kept, "X-Copy: x\n", &small, later),
+        (kept, "X-Copy: x\n", &large, later),
+        (kept, "X-No: x\n", &small, "550 5.7.1 no"),
+        (kept, "X-No: x\n", &large, "550 5.7.1 no"),
+        ("away@client.example", "", &large, later),
+        (kept, "", &large.repeat(3), "552 5.3.4"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let content = format!("Message-ID: <{number}@x>\nX-Warn: {number}\n{head}\n{body}");
+        let reply = server.session().mail(from, &["a@example.com"], content.as_bytes());
+        let reply = reply.expect("a reply");
+        assert!(reply.last().starts_with(answer), "{number}: {reply:?}");
+        let found =
+            format!(": warning: header X-Warn: {number} from unknown[127.0.0.1]; from=<{from}> ");
+        let line =
+            server.wait_for_log(&[&found, "to=<a@example.com> proto=ESMTP helo=<", ">: Warn"]);
+        let id = line.split("]: ").nth(1).and_then(|it| it.split(':').next()).expect("an id");
+        server.wait_for_log(&[&format!("{id}: message-id=<{number}@x>")]);
+        assert_eq!(server.log().iter().filter(|line| line.contains(&found)).count(), 1, "{number}");
+    }
+    // Postfix does not look at content either whose envelope it could not make: there is nothing to tell.
+    let content = b"X-Warn: unseen\r\n\r\nx\r\n";
+    let reply = server.session().mail("away@client.example", &["a@example.com"], content);
+    assert!(reply.expect("a reply").last().starts_with(later));
+
+    // A client that goes away in the midst of it.
+    let mut session = server.session();
+    session.play(
+        "C: MAIL FROM:<sender@client.example>
+         S: 250 *
+         C: RCPT TO:<a@example.com>
+         S: 250 *
+         C: DATA
+         S: 354 *",
+    );
+    session.send(format!("X-Warn: lost\r\n\r\n{}", "x\r\n".repeat(1 << 20))).expect("content");
+    drop(session);
+    server.wait_for_log(&["warning: header X-Warn: lost from", ">: Warn"]);
+    assert!(!server.log().iter().any(|line| line.contains("unseen")));
+}
