@@ -54,7 +54,7 @@ pub use envelope::{Addresses, Cleaned, EnvelopeRules, apply_orders, envelope};
 pub use extract::{Extract, ExtractError, ExtractLimits};
 pub use from::FromFormat;
 pub use header::Role;
-pub use mime::{Class, MimeError, MimeLimits};
+pub use mime::{Behind, Boundary, Class, MimeError, MimeLimits, Scanner};
 pub use outcome::{BCC_MAX, EVENTS_MAX, Event, Orders, Summary, Verdict};
 pub use rewriting::{AddressHeader, Context, HeaderRewriter, Rewriting, Rewritten};
 pub use rules::{Message, NonEmptyEndOfHead, Receive, Rules, Strict, is_immediate};

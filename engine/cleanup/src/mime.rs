@@ -7,7 +7,7 @@
 //!
 //! It is told of complete headers and of lines by whoever cuts the message into them, and keeps none.
 
-use crate::header::Known;
+use crate::header::{Known, known};
 use crate::tokens::{Item, Items};
 
 /// Whose header a header is.
@@ -124,7 +124,8 @@ impl Encoding {
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Behind {
+pub enum Behind {
+    /// Lines of a body.
     Body,
     /// The head of a message within the message.
     NestedHead,
@@ -132,7 +133,8 @@ pub(crate) enum Behind {
 
 /// What a line of a body is, beside a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Boundary {
+pub enum Boundary {
+    /// Nothing else.
     None,
     /// The head of a part follows.
     Part,
@@ -150,7 +152,7 @@ struct Multipart {
 
 /// Follows one message.
 #[derive(Debug)]
-pub(crate) struct Scanner {
+pub struct Scanner {
     limits: MimeLimits,
     /// False with `disable_mime_input_processing`: then all behind the head is body.
     enabled: bool,
@@ -160,7 +162,8 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    pub(crate) fn new(limits: MimeLimits, enabled: bool) -> Self {
+    /// At the beginning of a message. Where it is not `enabled`, all behind the head is body.
+    pub fn new(limits: MimeLimits, enabled: bool) -> Self {
         Self { limits, enabled, kind: Kind::Text, encoding: Encoding::SevenBit, open: Vec::new() }
     }
 
@@ -182,7 +185,14 @@ impl Scanner {
         }
     }
 
-    /// A header of the head that is being read.
+    /// A header of the head that is being read, by its name and by what stands behind the colon.
+    ///
+    /// Fails where multiparts are deeper in each other than the limit: this one is then not looked into.
+    pub fn named_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), MimeError> {
+        known(name).map_or(Ok(()), |known| self.header(known, value))
+    }
+
+    /// [`Self::named_header`] for a name that is known already.
     pub(crate) fn header(&mut self, known: Known, value: &[u8]) -> Result<(), MimeError> {
         match known {
             _ if !self.enabled => Ok(()),
@@ -257,7 +267,7 @@ impl Scanner {
     /// body, whatever was said about it.
     ///
     /// `downgrading` is for who makes the content 7bit: what is encoded then is not looked into.
-    pub(crate) fn end_head(&mut self, at_empty_line: bool, downgrading: bool) -> Behind {
+    pub fn end_head(&mut self, at_empty_line: bool, downgrading: bool) -> Behind {
         if !at_empty_line {
             return Behind::Body;
         }
@@ -281,7 +291,7 @@ impl Scanner {
     ///
     /// What follows a boundary on its line is not looked at: some clients put something there, and what is
     /// kept of a boundary may have been cut. The boundary of an outer multipart ends the inner ones.
-    pub(crate) fn body_line(&mut self, line: &[u8]) -> Boundary {
+    pub fn body_line(&mut self, line: &[u8]) -> Boundary {
         if self.open.is_empty() || line.len() <= 2 || !line.starts_with(b"--") {
             return Boundary::None;
         }

@@ -2,25 +2,22 @@
 //!
 //! Each header with its continuation lines is one key, each line of the body another. With MIME, the
 //! headers of attachments and of attached messages are headers, too; without, they are lines of the body.
-//! Rules and limits are those of postfix `src/global/mime_state.c`.
+//! Which is which, the server's own reader of MIME says, so that what is tried here is what mail meets.
+
+use cleanup::{Behind, Boundary, MimeLimits, Scanner};
 
 use super::options::MessageKeys;
-
-/// Bytes of a boundary that are compared (`mime_boundary_length_limit`).
-const BOUNDARY_BYTES_MAX: usize = 2048;
-/// How deep multiparts may be in each other (`mime_nesting_limit`). Deeper ones are body.
-const NESTING_DEPTH_MAX: usize = 100;
 
 /// Turns lines into keys.
 pub(crate) struct Message {
     which: MessageKeys,
     header_bytes_max: usize,
     state: State,
-    content: Content,
+    mime: Scanner,
     /// The header that is being put together.
     header: Vec<u8>,
-    /// Multiparts that have begun, the innermost last.
-    open: Vec<Multipart>,
+    /// Bytes of its name.
+    name_len: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,21 +27,6 @@ enum State {
     /// In the header of an attachment or of an attached message.
     Attached,
     Body,
-}
-
-/// What a header says that follows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Multipart,
-    /// A message with a header of its own.
-    Message,
-    Other,
-}
-
-struct Multipart {
-    boundary: Vec<u8>,
-    /// What a part without a type is: a message in a digest.
-    parts: Content,
 }
 
 /// One key.
@@ -61,9 +43,9 @@ impl Message {
             which,
             header_bytes_max,
             state: State::Primary,
-            content: Content::Other,
+            mime: Scanner::new(MimeLimits::default(), which.mime),
             header: Vec::new(),
-            open: Vec::new(),
+            name_len: 0,
         }
     }
 
@@ -83,6 +65,7 @@ impl Message {
             }
             self.header_ends(key)?;
             if let Some((name, rest)) = split_header(line) {
+                self.name_len = name.len();
                 self.header.extend_from_slice(name);
                 self.header.extend_from_slice(rest);
                 return Ok(Done(false));
@@ -91,13 +74,20 @@ impl Message {
             if primary && !self.which.body && !self.which.mime {
                 return Ok(Done(true));
             }
-            self.headers_end(line.is_empty());
+            self.state = match self.mime.end_head(line.is_empty(), false) {
+                Behind::NestedHead => State::Attached,
+                Behind::Body => State::Body,
+            };
             if primary && !line.is_empty() && self.which.body {
                 // The blank line that is missing.
                 key(b"")?;
             }
         }
-        self.look_for_boundary(line);
+        match self.mime.body_line(line) {
+            Boundary::None => {}
+            Boundary::Part => self.state = State::Attached,
+            Boundary::End => self.state = State::Body,
+        }
         if self.which.body {
             key(line)?;
         }
@@ -117,153 +107,11 @@ impl Message {
             return Ok(());
         }
         let header = std::mem::take(&mut self.header);
-        if self.which.mime {
-            self.content_type(&header);
-        }
+        let (name, value) = header.split_at(self.name_len);
+        // What is too deep is body.
+        let _ = self.mime.named_header(name, &value[1..]);
         if self.which.header { key(&header) } else { Ok(()) }
     }
-
-    /// What comes after this block of headers. Where no blank line ends it, it is body in any case.
-    fn headers_end(&mut self, blank: bool) {
-        (self.state, self.content) = match self.content {
-            Content::Message if blank => (State::Attached, Content::Other),
-            Content::Multipart if blank => (State::Body, Content::Other),
-            content => (State::Body, content),
-        };
-    }
-
-    fn look_for_boundary(&mut self, line: &[u8]) {
-        let Some(text) = line.strip_prefix(b"--").filter(|text| !text.is_empty()) else { return };
-        let Some(found) = self.open.iter().rposition(|it| text.starts_with(&it.boundary)) else {
-            return;
-        };
-        self.open.truncate(found + 1);
-        let multipart = &self.open[found];
-        if text[multipart.boundary.len()..].starts_with(b"--") {
-            self.open.pop();
-            (self.state, self.content) = (State::Body, Content::Other);
-        } else {
-            (self.state, self.content) = (State::Attached, multipart.parts);
-        }
-    }
-
-    fn content_type(&mut self, header: &[u8]) {
-        const NAME: &[u8] = b"content-type:";
-        let Some((name, value)) = header.split_at_checked(NAME.len()) else { return };
-        if !name.eq_ignore_ascii_case(NAME) {
-            return;
-        }
-        let fields = fields(value);
-        let Some(Field { name, subname, .. }) = fields.first() else {
-            self.content = Content::Other;
-            return;
-        };
-        let is = |word: &[u8], text: &str| word.eq_ignore_ascii_case(text.as_bytes());
-        if is(name, "message") {
-            let nested = is(subname, "rfc822") || is(subname, "global");
-            self.content = if nested { Content::Message } else { Content::Other };
-        } else if is(name, "multipart") {
-            self.content = Content::Multipart;
-            let parts = if is(subname, "digest") { Content::Message } else { Content::Other };
-            // More than one is against the rules, and hides content from those who take only one.
-            for field in fields[1..].iter().filter(|it| is(&it.name, "boundary") && it.sign == b'=')
-            {
-                if self.open.len() <= NESTING_DEPTH_MAX {
-                    let mut boundary = field.subname.clone();
-                    boundary.truncate(BOUNDARY_BYTES_MAX);
-                    self.open.push(Multipart { boundary, parts });
-                }
-            }
-        } else if is(name, "text") {
-            self.content = Content::Other;
-        }
-    }
-}
-
-/// `type/subtype` or `name=value`.
-#[derive(Default)]
-struct Field {
-    name: Vec<u8>,
-    sign: u8,
-    subname: Vec<u8>,
-}
-
-/// The fields of a Content-Type (RFC 2045 section 5.1), comments left out.
-fn fields(value: &[u8]) -> Vec<Field> {
-    let mut fields = Vec::new();
-    let mut field = Field::default();
-    let mut rest = value;
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        match first {
-            b' ' | b'\t' | b'\r' | b'\n' => continue,
-            b'(' => {
-                rest = after_comment(rest);
-                continue;
-            }
-            b';' => {
-                fields.push(std::mem::take(&mut field));
-                continue;
-            }
-            b'/' | b'=' if field.sign == 0 && !field.name.is_empty() => {
-                field.sign = first;
-                continue;
-            }
-            _ => {}
-        }
-        let mut word = Vec::new();
-        if first == b'"' {
-            let mut escaped = false;
-            while let Some((&b, after)) = rest.split_first() {
-                rest = after;
-                match b {
-                    _ if escaped => {
-                        escaped = false;
-                        word.push(b);
-                    }
-                    b'\\' => escaped = true,
-                    b'"' => break,
-                    _ => word.push(b),
-                }
-            }
-        } else {
-            word.push(first);
-            if !is_special(first) {
-                let end = rest.iter().position(|&b| is_special(b)).unwrap_or(rest.len());
-                word.extend_from_slice(&rest[..end]);
-                rest = &rest[end..];
-            }
-        }
-        let place = if field.sign == 0 { &mut field.name } else { &mut field.subname };
-        if place.is_empty() {
-            *place = word;
-        }
-    }
-    fields.push(field);
-    fields
-}
-
-/// RFC 2045 tspecials, white space and control characters.
-fn is_special(b: u8) -> bool {
-    b"()<>@,;:\\\"/[]?=".contains(&b) || b == b' ' || b.is_ascii_control()
-}
-
-fn after_comment(text: &[u8]) -> &[u8] {
-    let mut level = 1;
-    let mut escaped = false;
-    for (at, b) in text.iter().enumerate() {
-        match b {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'(' => level += 1,
-            b')' => level -= 1,
-            _ => {}
-        }
-        if level == 0 {
-            return &text[at + 1..];
-        }
-    }
-    &[]
 }
 
 /// `name` and `: value` of a header's first line, without white space between the two (RFC 5322 section
@@ -368,6 +216,6 @@ mod tests {
             deep.push_str(&format!("Content-Type: multipart/mixed; boundary=b{n}x\n\n--b{n}x\n"));
         }
         let seen = keys("hm", &deep).len();
-        assert_eq!(seen, NESTING_DEPTH_MAX + 2, "the rest is body");
+        assert_eq!(seen, MimeLimits::default().nesting_max + 3, "the rest is body");
     }
 }
