@@ -1,6 +1,8 @@
 //! `ringpost check`: what is wrong with a configuration, what it does differently here, and what this host
 //! allows.
 
+mod transports;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ pub(crate) fn run(options: &Check) -> ExitCode {
             findings.services(&all);
             findings.endpoints(&settings, &all);
             findings.local_delivery(&all.base);
+            findings.transports(&all);
             findings.owner(&settings, &all.base);
         }
         Err(problems) => findings.problems(&problems, &[]),
@@ -245,13 +248,19 @@ mod tests {
     /// Without a table, a port is the only thing that may be missing.
     const MAIN_CF: &str = "compatibility_level = 3.11\nmydestination =\nmail_owner = root\n";
 
-    fn found(main_cf: &str, master_cf: &str) -> Findings {
+    /// A configuration, and the directory that it is in.
+    pub(super) fn read(main_cf: &str, master_cf: &str) -> (Configuration, Settings, TempDir) {
         let place = TempDir::new().expect("a directory");
         fs::write(place.path().join("main.cf"), format!("{MAIN_CF}{main_cf}")).expect("a file");
         fs::write(place.path().join("master.cf"), master_cf).expect("a file");
         let configuration = cli::Configuration::of(Some(place.path().to_owned()));
         let settings = Settings::read(&configuration).expect("files");
         let (all, _) = settings.open(&Remote::new()).expect("a good configuration");
+        (all, settings, place)
+    }
+
+    fn found(main_cf: &str, master_cf: &str) -> Findings {
+        let (all, settings, _place) = read(main_cf, master_cf);
         let mut findings = Findings::default();
         findings.services(&all);
         findings.endpoints(&settings, &all);

@@ -221,11 +221,13 @@ fn parameters(
     parameters
 }
 
+/// Whether there is an agent of this kind.
+pub(crate) fn delivers(command: &Command) -> bool {
+    matches!(command, Command::Virtual | Command::Error | Command::Retry | Command::Discard)
+}
+
 /// The transports of a configuration that deliver, for whoever accepts mail for them.
 pub(crate) fn delivering(all: &Configuration) -> Transports {
-    let delivers = |command: &Command| {
-        matches!(command, Command::Virtual | Command::Error | Command::Retry | Command::Discard)
-    };
     let services = all.services.iter().filter(|one| delivers(&one.service.command));
     Transports::new(services.map(|one| one.service.name.clone()))
 }

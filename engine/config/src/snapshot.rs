@@ -245,7 +245,7 @@ fn ill_typed(settings: &Settings) -> Vec<Problem> {
 }
 
 /// Parameters that are set although they do nothing here. One that is not supported makes no difference
-/// while it says what it would be without it.
+/// while it says what it would be without it, or turns off what is not there.
 fn without_effect(settings: &Settings) -> Vec<Problem> {
     let mut found = Vec::new();
     for definition in settings.all_defined() {
@@ -254,7 +254,7 @@ fn without_effect(settings: &Settings) -> Vec<Problem> {
         let (severity, cause) = match row.status {
             Status::Acts => continue,
             Status::Accepted(why) => (Severity::Note, format!("accepted, without effect: {why}")),
-            Status::Unsupported(_) if is_default(settings, name, row) => continue,
+            Status::Unsupported(_) if is_default_or_empty(settings, name, row) => continue,
             Status::Unsupported(what) => (Severity::Differs, format!("not supported: {what}")),
         };
         let problem = Problem::warning(definition.position.clone(), name, cause);
@@ -263,12 +263,12 @@ fn without_effect(settings: &Settings) -> Vec<Problem> {
     found
 }
 
-/// Whether a value means what the default does; commas and white space do not count.
-fn is_default(settings: &Settings, name: &str, row: &Row) -> bool {
-    match (settings.expanded(name, row, false), settings.expanded_default(name, row)) {
-        (Ok(value), Ok(default)) => cf::items(&value).eq(cf::items(&default)),
-        _ => false,
-    }
+/// Whether a value is empty or means what the default does; commas and white space do not count.
+fn is_default_or_empty(settings: &Settings, name: &str, row: &Row) -> bool {
+    let Ok(value) = settings.expanded(name, row, false) else { return false };
+    let default = settings.expanded_default(name, row);
+    cf::items(&value).next().is_none()
+        || default.is_ok_and(|default| cf::items(&value).eq(cf::items(&default)))
 }
 
 /// Values that are right by themselves but not together.
