@@ -12,6 +12,7 @@
 //! | `RINGPOST_AS` | `root`: three processes; `user`: one, as an unprivileged user |
 //! | `RINGPOST_CRASHES`, `RINGPOST_SEED` | how often the crash test kills, and how it draws |
 
+pub mod home;
 pub mod mailbox;
 pub mod peer;
 pub mod process;
@@ -20,6 +21,7 @@ pub mod server;
 pub mod session;
 pub mod wait;
 
+pub use home::Home;
 pub use mailbox::Maildir;
 pub use server::{Server, Setup};
 pub use session::Session;

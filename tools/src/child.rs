@@ -57,8 +57,8 @@ impl Child {
     /// Starts one as a program of its own.
     ///
     /// It has its own process group: a Ctrl-C at the terminal is for master, which tells its children
-    /// in the right order.
-    pub(crate) fn process(role: Role) -> io::Result<Self> {
+    /// in the right order. `output` is its standard output and error, where they are not master's.
+    pub(crate) fn process(role: Role, output: Option<(Stdio, Stdio)>) -> io::Result<Self> {
         let (near, far) = Channel::pair()?;
         let mut command = Command::new("/proc/self/exe");
         command
@@ -68,6 +68,9 @@ impl Child {
             .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .stdin(Stdio::from(far.into_fd()))
             .process_group(0);
+        if let Some((stdout, stderr)) = output {
+            command.stdout(stdout).stderr(stderr);
+        }
         let body = Body::Process(process::Command::from(command).spawn()?);
         Self::new(near, body)
     }

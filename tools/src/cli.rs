@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     name = "ringpost",
     version,
     arg_required_else_help = true,
-    after_help = "It is also postmap, postalias, newaliases and postconf, by the name it is called with or by \
+    after_help = "It is also postfix, postmap, postalias, newaliases and postconf, by the name it is called with or by \
                   its first argument: ringpost postmap --help"
 )]
 pub(crate) struct Cli {
@@ -23,6 +23,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the mail system in the foreground until Ctrl-C
     Serve(Serve),
+    /// Run the mail system in the background, once it is ready
+    Start(Serve),
+    /// Stop the mail system: what is under way is finished
+    Stop(Stop),
+    /// Have the mail system take over what its configuration files say now
+    Reload(Place),
     /// Say what is wrong with a configuration, and what this kernel allows
     Check(Check),
     /// Write a first main.cf and master.cf, small and commented
@@ -105,6 +111,18 @@ pub(crate) struct Serve {
     /// The form of the log
     #[arg(long, value_enum, default_value_t = LogForm::Text)]
     pub(crate) log: LogForm,
+    /// Given by start to what stays
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Do not wait for what is under way; what was accepted is in the queue
+    #[arg(long)]
+    pub(crate) now: bool,
 }
 
 #[derive(Debug, Args)]

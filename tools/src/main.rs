@@ -1,6 +1,7 @@
 //! ringpost: every command, by its first argument or by the name it was called with.
 
 mod agentd;
+mod background;
 mod check;
 mod child;
 mod cli;
@@ -15,7 +16,9 @@ mod limits;
 mod listening;
 mod listing;
 mod master;
+mod pid_file;
 mod postconf;
+mod postfix;
 mod postmap;
 mod privilege;
 mod reload;
@@ -47,6 +50,9 @@ fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
+        Command::Start(options) => postfix::start(&options),
+        Command::Stop(options) => postfix::stop(&options.place, options.now),
+        Command::Reload(place) => postfix::reload(&place),
         Command::Check(options) => check::run(&options),
         Command::Init(options) => init::run(&options),
         Command::Status(place) => status::run(&place),
@@ -63,8 +69,11 @@ fn main() -> ExitCode {
 fn by_name() -> Option<ExitCode> {
     let called = |mut arguments: std::env::ArgsOs| {
         let called = PathBuf::from(arguments.next()?);
-        match called.file_name()?.to_str()? {
+        match called.clone().file_name()?.to_str()? {
             "postconf" => Some(postconf::run(arguments)),
+            "postfix" => {
+                Some(postfix::by_name(std::iter::once(called.into_os_string()).chain(arguments)))
+            }
             name => postmap::by_name(name, arguments),
         }
     };

@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::background::Background;
 use crate::child::{Child, Role};
 use crate::control::FDS_MAX;
 use crate::listening::Listening;
@@ -27,7 +28,7 @@ use crate::swap::{By, Change, Command, HandOver, Missing, Step, Watch};
 /// Names and addresses of people are in the log: it is not for everyone on the host to read.
 const LOG_MODE: u32 = 0o640;
 /// How long children may take to finish what is under way when told to stop.
-const STOP_SECS_MAX: u64 = 20;
+pub(crate) const STOP_SECS_MAX: u64 = 20;
 /// A child that lived shorter than this is started again only after a delay.
 const STEADY_SECS: u64 = 10;
 /// The longest such delay.
@@ -55,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) processes: bool,
     /// `maillog_file`, where the log goes to a file. Master opens it: the engine may not be able to.
     pub(crate) log: Option<PathBuf>,
+    /// What there is in place of a terminal, where there is none.
+    pub(crate) background: Option<Background>,
     /// The files that tables are read from. Master watches them: the engine sees none of them.
     pub(crate) sources: Vec<Source>,
 }
@@ -88,19 +91,24 @@ impl From<io::Error> for Failure {
 }
 
 /// Runs the mail system until a signal ends it. `say` gets lines for the log.
-pub(crate) fn run(plan: Plan, ready: impl FnOnce(), say: impl Fn(&str)) -> Result<(), Failure> {
+pub(crate) fn run(
+    plan: Plan,
+    ready: impl FnOnce(Option<&Background>),
+    say: impl Fn(&str),
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(supervise(plan, ready, say))
 }
 
 async fn supervise(
     mut plan: Plan,
-    ready: impl FnOnce(),
+    ready: impl FnOnce(Option<&Background>),
     say: impl Fn(&str),
 ) -> Result<(), Failure> {
     let mut signals = Signals {
         interrupt: signal(SignalKind::interrupt())?,
         terminate: signal(SignalKind::terminate())?,
+        quit: signal(SignalKind::quit())?,
         reopen: signal(SignalKind::user_defined1())?,
         reload: signal(SignalKind::hangup())?,
     };
@@ -112,9 +120,9 @@ async fn supervise(
     drop((engine_ends, agent_ends));
 
     match attend(&mut plan, &mut engine, &mut agentd, &mut signals, &mut watch, ready, &say).await {
-        Ok(()) => {
+        Ok(end) => {
             say("terminating");
-            stop(engine.child, agentd.child, signals.interrupt, say).await;
+            stop(engine.child, agentd.child, end, signals, say).await;
             Ok(())
         }
         Err(failure) => {
@@ -130,8 +138,18 @@ async fn supervise(
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    quit: Signal,
     reopen: Signal,
     reload: Signal,
+}
+
+/// How the mail system is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With what is under way finished.
+    InOrder,
+    /// As a crash would: what was accepted is in the queue.
+    AtOnce,
 }
 
 /// Keeps both children running until a signal ends it.
@@ -141,19 +159,25 @@ async fn attend(
     agentd: &mut Post,
     signals: &mut Signals,
     watch: &mut Watch,
-    ready: impl FnOnce(),
+    ready: impl FnOnce(Option<&Background>),
     say: &impl Fn(&str),
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     let mut ready = Some(ready);
     let mut tables = HandOver::default();
     let mut reload = Reload::Idle;
     loop {
         let steps = tokio::select! {
-            _ = signals.interrupt.recv() => return Ok(()),
-            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(End::InOrder),
+            _ = signals.terminate.recv() => return Ok(End::InOrder),
+            _ = signals.quit.recv() => return Ok(End::AtOnce),
             _ = signals.reopen.recv() => {
                 match plan.open_log() {
-                    Ok(Some(log)) => engine.tell(&Order::ReopenLog, &[log.as_fd()])?,
+                    Ok(Some(log)) => {
+                        engine.tell(&Order::ReopenLog, &[log.as_fd()])?;
+                        if let Some(background) = &mut plan.background {
+                            background.reopened(log)?;
+                        }
+                    }
                     Ok(None) => {}
                     Err(error) => say(&format!("warning: {error}; the old one is kept")),
                 }
@@ -175,7 +199,7 @@ async fn attend(
             change = watch.next() => tables.changed(change),
             report = engine.report() => match report? {
                 Some(Report::Ready) => {
-                    if let Some(ready) = ready.take() { ready() }
+                    if let Some(ready) = ready.take() { ready(plan.background.as_ref()) }
                     tables.ready(Role::Engine)
                 }
                 Some(Report::Refused(why)) if ready.is_some() => return Err(Failure::Refused(why)),
@@ -395,19 +419,23 @@ fn send_change(child: &Post, change: &Change, purpose: Purpose) -> io::Result<()
 async fn stop(
     engine: Option<Child>,
     agentd: Option<Child>,
-    mut interrupt: Signal,
+    end: End,
+    mut signals: Signals,
     say: impl Fn(&str),
 ) {
     if let Some(mut engine) = engine {
         // What cannot be told is killed below.
         let _ = engine.tell(&Order::Stop, &[]);
         let ended = async { while let Ok(Some(_)) = engine.report().await {} };
-        let in_time = tokio::select! {
+        let finished = tokio::select! {
+            biased;
+            () = std::future::ready(()), if end == End::AtOnce => false,
             done = timeout(Duration::from_secs(STOP_SECS_MAX), ended) => done.is_ok(),
-            _ = interrupt.recv() => false,
+            _ = signals.interrupt.recv() => false,
+            _ = signals.quit.recv() => false,
         };
-        if !in_time {
-            say("warning: engine did not finish in time; what was accepted is in the queue");
+        if !finished {
+            say("warning: engine has not finished; what was accepted is in the queue");
             engine.kill();
             // What agentd is doing ends with its connections.
             return;
@@ -453,7 +481,12 @@ fn start_engine(plan: &Plan, links: &[OwnedFd]) -> io::Result<Child> {
 }
 
 fn start(plan: &Plan, role: Role) -> io::Result<Child> {
-    let child = if plan.processes { Child::process(role)? } else { Child::thread(role)? };
+    let child = if plan.processes {
+        let output = plan.background.as_ref().map(Background::output).transpose()?;
+        Child::process(role, output)?
+    } else {
+        Child::thread(role)?
+    };
     let log = match role {
         Role::Engine => plan.open_log().unwrap_or_else(|error| {
             eprintln!("ringpost: warning: {error}; logging to standard error");

@@ -14,9 +14,11 @@ use mail::log::{Event, Formatter, Record, Style};
 use maillog::Destination;
 use remote::Remote;
 
+use crate::background::Background;
 use crate::cli::{BackendChoice, LogForm, Serve};
 use crate::listening::{Endpoint, Listening};
 use crate::master::{self, Failure, Plan};
+use crate::pid_file::{PidFile, Refused};
 use crate::privilege;
 use crate::reload::Running;
 use crate::settings::Settings;
@@ -29,15 +31,19 @@ const EX_CONFIG: u8 = 78;
 /// Exit code of a service that cannot be had now (sysexits.h).
 const EX_UNAVAILABLE: u8 = 69;
 
-/// Runs the mail system in the foreground.
+/// Runs the mail system: in the foreground, or as one that has been detached from its terminal.
 pub(crate) fn run(options: &Serve) -> ExitCode {
     match prepare(options) {
-        Ok((plan, banner, master_log)) => {
+        // The lock is held to the end.
+        Ok(Prepared { plan, banner, master_log, pid_file: _pid_file }) => {
             let say = |text: &str| master_log.info(text);
-            let ready = || {
+            let ready = |background: Option<&Background>| {
                 let mut stdout = io::stdout().lock();
                 // A closed standard output is no reason not to serve.
                 let _ = stdout.write_all(banner.as_bytes()).and_then(|()| stdout.flush());
+                if let Some(Err(error)) = background.map(Background::ready) {
+                    say(&format!("warning: the terminal is still in use: {error}"));
+                }
                 master_log.started();
             };
             match master::run(plan, ready, say) {
@@ -98,8 +104,18 @@ impl MasterLog {
     }
 }
 
-fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
-    let mut settings = Settings::read(&options.configuration).map_err(config)?;
+/// All that can be had before the mail system runs.
+struct Prepared {
+    plan: Plan,
+    banner: String,
+    master_log: MasterLog,
+    pid_file: PidFile,
+}
+
+fn prepare(options: &Serve) -> Result<Prepared, Trouble> {
+    // `start` is about the mail system of this host, as `stop` is.
+    let read = if options.detached { Settings::of_host } else { Settings::read };
+    let mut settings = read(&options.configuration).map_err(config)?;
     if let Some(data) = settings.trial_directory() {
         // Weaker than what was said on the command line, which comes later.
         let log = data.join("mail.log").display().to_string();
@@ -117,6 +133,7 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
     }
     let snapshot = Arc::clone(&all.base);
     make_directories(&settings, &snapshot, user)?;
+    let pid_file = claim(&snapshot.site.queue_directory)?;
 
     let asked = match options.backend {
         BackendChoice::Auto => None,
@@ -148,7 +165,8 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
         show_deliveries: trial,
     };
     let addresses: Vec<SocketAddr> = listening.iter().map(|it| it.address).collect();
-    let banner = banner(&snapshot, &start, &addresses, why_not_uring.as_deref());
+    let stop = if options.detached { "ringpost stop" } else { "Ctrl-C" };
+    let banner = banner(&snapshot, &start, &addresses, why_not_uring.as_deref(), stop);
     let file = settings.to_file().map_err(|error| unavailable(format!("settings: {error}")))?;
     let style = if start.log_json { Style::Json } else { Style::Postfix };
     let name = &snapshot.log.syslog_name;
@@ -160,9 +178,40 @@ fn prepare(options: &Serve) -> Result<(Plan, String, MasterLog), Trouble> {
     };
     let sources = catalog.sources();
     let running = Running { settings, all: Arc::new(all), endpoints, shards };
-    let plan = Plan { start, running, settings: file, listening, processes: root, log, sources };
-    plan.open_log().map_err(|error| config(error.to_string()))?;
-    Ok((plan, banner, master_log))
+    let mut plan = Plan {
+        start,
+        running,
+        settings: file,
+        listening,
+        processes: root,
+        log,
+        background: None,
+        sources,
+    };
+    let log = plan.open_log().map_err(|error| config(error.to_string()))?;
+    if options.detached {
+        let log = log.ok_or_else(|| {
+            config(
+                "maillog_file is not a file, and what runs in the background has no other place for its \
+                 log; set it, or run: ringpost serve",
+            )
+        })?;
+        plan.background =
+            Some(Background::enter(log).map_err(|error| unavailable(error.to_string()))?);
+    }
+    Ok(Prepared { plan, banner, master_log, pid_file })
+}
+
+/// Becomes the master of this queue. The engine takes the queue itself, which it may still have when its
+/// master is gone.
+fn claim(queue: &Path) -> Result<PidFile, Trouble> {
+    PidFile::claim(queue).map_err(|refused| match refused {
+        Refused::Running(pid) => unavailable(format!(
+            "the mail system is already running: queue {} is in use by process {pid}",
+            queue.display()
+        )),
+        Refused::Io(error) => unavailable(format!("{}/pid/master.pid: {error}", queue.display())),
+    })
 }
 
 fn snapshot(settings: &Settings) -> Result<Arc<Snapshot>, Trouble> {
@@ -238,6 +287,7 @@ fn banner(
     start: &Start,
     addresses: &[SocketAddr],
     why_not_uring: Option<&str>,
+    stop: &str,
 ) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
@@ -267,7 +317,7 @@ fn banner(
         line(
             "try it with ",
             &format_args!(
-                "swaks --server {} --to me@localhost   (Ctrl-C stops)",
+                "swaks --server {} --to me@localhost   ({stop} stops)",
                 addresses.first().map_or_else(String::new, ToString::to_string)
             ),
         );

@@ -8,6 +8,7 @@ use queue::{OpenError, QueueDirectory, Selector};
 
 use crate::cli::Place;
 use crate::listing;
+use crate::postfix;
 use crate::settings::Settings;
 
 /// Exit code 0 where it runs, 1 where it does not, as `postfix status`.
@@ -42,6 +43,10 @@ fn running(place: &Place) -> Result<Option<String>, String> {
     if !directory.exists() {
         return Ok(None);
     }
+    if let Some(master) = postfix::master(directory)? {
+        return Ok(Some(master.pid.to_string()));
+    }
+    // A master that was killed leaves an engine behind, which comes to its end.
     match QueueDirectory::lock(directory) {
         Ok(_) => Ok(None),
         Err(OpenError::InUse { holder, .. }) => Ok(Some(holder)),

@@ -2,17 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 
-use tempfile::TempDir;
-use tests::peer::Ran;
-use tests::server::{NOBODY, RunAs};
-use tests::{Session, wait};
-
-/// A directory of the user that runs the program.
-struct Home(TempDir, RunAs);
+use tests::server::RunAs;
+use tests::{Home, Session, wait};
 
 /// Killed where the test ends early.
 struct Running(Child);
@@ -22,51 +16,6 @@ impl Drop for Running {
         // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-impl Home {
-    fn new() -> Self {
-        let permissions = fs::Permissions::from_mode(0o755);
-        let place = tempfile::Builder::new().permissions(permissions).tempdir().expect("a place");
-        let run_as = RunAs::wanted();
-        if rustix::process::geteuid().is_root() && run_as == RunAs::User {
-            chown(place.path(), Some(NOBODY), Some(NOBODY)).expect("root may give it away");
-        }
-        Self(place, run_as)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let program = std::env::var("RINGPOST_BIN").expect("tests/run sets it");
-        let mut words = vec![program];
-        if rustix::process::geteuid().is_root() && self.1 == RunAs::User {
-            let id = NOBODY.to_string();
-            let lower = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"];
-            words.splice(0..0, lower.map(str::to_owned));
-        }
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(arguments).current_dir(self.0.path());
-        command.env_remove("MAIL_CONFIG");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        self.command(arguments).output().expect("the program").into()
-    }
-
-    /// On a port that the kernel chooses, so that tests do not meet.
-    fn init(&self, directory: &str) -> Ran {
-        let mut words = vec!["init", "--listen", "127.0.0.1:0"];
-        if self.1 == RunAs::Root {
-            // Not where a host has its mail.
-            words.extend(["--user", "nobody", "--data", "data"]);
-        }
-        words.push(directory);
-        self.run(&words)
     }
 }
 
@@ -95,7 +44,7 @@ fn what_init_writes_passes_check_and_takes_mail() {
     let mut session = Session::greeted(port).expect("a session");
     let reply = session.mail("a@client.example", &["me@localhost"], b"Subject: first\r\n\r\nx\r\n");
     assert_eq!(reply.expect("a reply").code, 250);
-    let data = if home.1 == RunAs::Root { "data" } else { "etc/data" };
+    let data = if home.run_as() == RunAs::Root { "data" } else { "etc/data" };
     let mailbox = home.path(data).join("mail/localhost/me/new");
     wait::until_true("the mail in its mailbox", || {
         fs::read_dir(&mailbox).is_ok_and(|mut mails| mails.next().is_some())
@@ -127,7 +76,7 @@ fn what_cannot_be_is_said_and_leaves_nothing_behind() {
     let no_domain = home.run(&["init", "--domain", "a b", "etc"]);
     assert!(!no_domain.ok && !home.path("etc").exists(), "{no_domain:?}");
     let nobody = home.run(&["init", "--user", "no-such-user-here", "etc"]);
-    let expected = match home.1 {
+    let expected = match home.run_as() {
         RunAs::Root => "useradd --system --no-create-home no-such-user-here",
         RunAs::User => "--user is for root",
     };

@@ -3,6 +3,7 @@
 //! `tests/run` builds what these need, and runs them on both back-ends, as root (three processes) and as
 //! an ordinary user (one). What only root can try is in modules called `as_root`.
 
+mod background;
 mod checks;
 mod clients;
 mod commands;

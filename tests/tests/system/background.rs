@@ -1,0 +1,184 @@
+//! The mail system in the background: started, renewed and stopped by commands.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use tests::peer::Ran;
+use tests::process::Process;
+use tests::server::RunAs;
+use tests::{Home, Session, wait};
+
+/// A host whose configuration `init` has written.
+struct Host(Home);
+
+impl Drop for Host {
+    /// Where the test has failed in between.
+    fn drop(&mut self) {
+        if let Some(process) = self.master() {
+            process.kill();
+        }
+    }
+}
+
+impl Host {
+    fn new() -> Self {
+        let home = Home::new();
+        home.init("etc").expect_ok();
+        Self(home)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut words = arguments.to_vec();
+        words.extend(["-c", "etc"]);
+        self.0.run(&words)
+    }
+
+    /// The port that it listens on. That this returns at all shows that the terminal is let go of: the
+    /// output of a command ends when nobody has it open.
+    fn start(&self) -> u16 {
+        let started = self.run(&["start"]);
+        assert!(started.ok, "{started:?}");
+        let port = started
+            .out
+            .lines()
+            .find_map(|line| line.strip_prefix("ringpost: listening on 127.0.0.1:")?.parse().ok());
+        port.unwrap_or_else(|| panic!("{started:?}"))
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        let data = if self.0.run_as() == RunAs::Root { "data" } else { "etc/data" };
+        self.0.path(data).join(name)
+    }
+
+    fn pid_file(&self) -> String {
+        fs::read_to_string(self.data("queue/pid/master.pid")).unwrap_or_default()
+    }
+
+    fn master(&self) -> Option<Process> {
+        self.pid_file().trim().parse().ok().map(Process)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.data("mail.log")).unwrap_or_default()
+    }
+
+    fn main_cf(&self, more: &str) {
+        let path = self.0.path("etc/main.cf");
+        let text = fs::read_to_string(&path).expect("a main.cf") + more;
+        fs::write(path, text).expect("a main.cf");
+    }
+}
+
+fn send(port: u16) -> u16 {
+    let mut session = Session::greeted(port).expect("a session");
+    let reply = session.mail("a@client.example", &["me@localhost"], b"Subject: x\r\n\r\nx\r\n");
+    reply.expect("a reply").code
+}
+
+#[test]
+fn it_is_started_renewed_and_stopped() {
+    let host = Host::new();
+    assert!(!host.run(&["status"]).ok);
+    let none = host.run(&["stop"]);
+    assert!(!none.ok && none.err.contains("the mail system is not running"), "{none:?}");
+
+    let port = host.start();
+    let master = host.master().expect("the number of a process");
+    assert!(master.runs());
+    let status = host.run(&["status"]);
+    assert!(status.ok && status.out.contains(&format!("process {}", master.0)), "{status:?}");
+    assert_eq!(send(port), 250);
+    assert!(host.log().contains("daemon started"), "{}", host.log());
+
+    let second = host.run(&["start"]);
+    let expected = format!("is in use by process {}", master.0);
+    assert!(!second.ok && second.err.contains(&expected), "{second:?}");
+
+    host.main_cf("smtpd_banner = $myhostname renewed\n");
+    assert!(host.run(&["reload"]).ok);
+    wait::until_true("the log to say so", || host.log().contains("reload -- version"));
+    let greeting = Session::connect(port).expect("a connection").reply().expect("a greeting");
+    assert!(greeting.last().ends_with("renewed"), "{greeting:?}");
+
+    host.main_cf("smtpd_timeout = soon\n");
+    let refused = host.run(&["reload"]);
+    assert!(!refused.ok && refused.err.contains("main.cf:"), "{refused:?}");
+    assert!(
+        refused.err.contains("smtpd_timeout") && refused.err.contains("\"soon\""),
+        "{refused:?}"
+    );
+    assert!(!host.log().contains("soon"), "it was asked for all the same");
+
+    // A configuration that is no good is no reason not to stop.
+    let stopped = host.run(&["stop"]);
+    assert!(stopped.ok && !master.runs(), "{stopped:?}");
+    assert!(host.log().contains("terminating"), "{}", host.log());
+    assert_eq!(host.pid_file(), "");
+    let failed = host.run(&["start"]);
+    assert!(!failed.ok && failed.err.contains("main.cf:"), "{failed:?}");
+}
+
+#[test]
+fn who_was_killed_is_not_running_and_can_be_started_again() {
+    let host = Host::new();
+    let port = host.start();
+    assert_eq!(send(port), 250);
+    let master = host.master().expect("the number of a process");
+    master.kill();
+    wait::until_true("its end", || !master.runs());
+    // The number is still there, and nobody has the lock.
+    assert_eq!(host.master(), Some(master));
+    for command in ["stop", "reload"] {
+        let ran = host.run(&[command]);
+        assert!(!ran.ok && ran.err.contains("the mail system is not running"), "{ran:?}");
+    }
+    let port = host.start();
+    assert_ne!(host.master(), Some(master));
+    assert_eq!(send(port), 250);
+    assert!(host.run(&["stop"]).ok);
+    let mailbox = host.data("mail/localhost/me/new");
+    assert_eq!(fs::read_dir(mailbox).expect("a mailbox").count(), 2);
+}
+
+#[test]
+fn whoever_does_not_wait_keeps_what_was_accepted() {
+    let host = Host::new();
+    let port = host.start();
+    assert_eq!(send(port), 250);
+    let mut open = Session::greeted(port).expect("a session");
+    for command in ["MAIL FROM:<>", "RCPT TO:<me@localhost>", "DATA"] {
+        assert!(open.command(command).expect("a reply").code < 400);
+    }
+    let master = host.master().expect("the number of a process");
+    let stopped = host.run(&["stop", "--now"]);
+    assert!(stopped.ok && !master.runs(), "{stopped:?}");
+    host.start();
+    assert!(host.run(&["stop"]).ok);
+    let mailbox = host.data("mail/localhost/me/new");
+    assert_eq!(fs::read_dir(mailbox).expect("a mailbox").count(), 1);
+}
+
+#[test]
+fn it_answers_to_the_name_of_postfix() {
+    let host = Host::new();
+    let program = std::env::var("RINGPOST_BIN").expect("tests/run sets it");
+    let link = host.0.path("postfix");
+    symlink(program, &link).expect("a link");
+    let postfix = |word: &str| -> Ran {
+        let mut command = host.0.command_by(link.display().to_string(), &["-c", "etc", word]);
+        command.output().expect("the program").into()
+    };
+    let down = postfix("status");
+    assert!(!down.ok && down.err.contains("the mail system is not running"), "{down:?}");
+    assert!(postfix("check").ok);
+    let started = postfix("start");
+    assert!(started.ok && started.err.contains("starting the mail system"), "{started:?}");
+    let master = host.master().expect("the number of a process");
+    let up = postfix("status");
+    assert!(up.ok && up.err.contains(&format!("running: PID: {}", master.0)), "{up:?}");
+    assert!(postfix("reload").ok);
+    let unknown = postfix("flash");
+    assert!(!unknown.ok && unknown.err.contains("\"flash\""), "{unknown:?}");
+    assert!(postfix("abort").ok && !master.runs());
+}
