@@ -1,6 +1,7 @@
 //! `message_reject_characters` and `message_strip_characters`: bytes that are not wanted in messages.
 
-use mail::Sink;
+use std::borrow::Cow;
+
 use memchr::memchr;
 
 /// A set of bytes.
@@ -62,63 +63,60 @@ pub(crate) struct CharacterFilter {
     line: Vec<u8>,
 }
 
-/// A line that has a byte that is not allowed.
+/// A complete line with its line ending, or a piece of a long one.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Rejected<'a>(pub(crate) &'a [u8]);
+pub(crate) enum Line<'a> {
+    /// Without what is stripped.
+    Passed(Cow<'a, [u8]>),
+    /// It has a byte that is not allowed.
+    Refused(Cow<'a, [u8]>),
+}
 
 impl CharacterFilter {
     pub(crate) fn new(reject: Characters, strip: Characters, line_bytes_max: usize) -> Self {
         Self { reject, strip, line_bytes_max, line: Vec::new() }
     }
 
-    /// Passes the lines on that are complete.
-    pub(crate) fn put<S: Sink>(
-        &mut self,
-        mut bytes: &[u8],
-        sink: &mut S,
-    ) -> Result<(), Rejected<'_>> {
-        while !bytes.is_empty() {
-            let room = self.line_bytes_max.saturating_sub(self.line.len()).max(1).min(bytes.len());
-            let lf = memchr(b'\n', &bytes[..room]);
-            let taken = lf.map_or(room, |lf| lf + 1);
-            self.line.extend_from_slice(&bytes[..taken]);
-            bytes = &bytes[taken..];
-            if lf.is_some() || self.line.len() >= self.line_bytes_max {
-                if self.is_rejected() {
-                    return Err(Rejected(self.text()));
-                }
-                self.pass(sink);
-            }
+    /// Takes bytes, which are not empty, up to the end of a line. Returns how many, and the line if it is
+    /// complete.
+    pub(crate) fn next<'a>(&mut self, bytes: &'a [u8]) -> (usize, Option<Line<'a>>) {
+        let room = self.line_bytes_max.saturating_sub(self.line.len()).max(1).min(bytes.len());
+        let lf = memchr(b'\n', &bytes[..room]);
+        let taken = lf.map_or(room, |lf| lf + 1);
+        let piece = &bytes[..taken];
+        let is_complete = lf.is_some() || self.line.len() + taken >= self.line_bytes_max;
+        if is_complete && self.line.is_empty() {
+            return (taken, Some(self.judge(piece.into())));
         }
-        Ok(())
+        self.line.extend_from_slice(piece);
+        let line = is_complete.then(|| std::mem::take(&mut self.line));
+        (taken, line.map(|line| self.judge(line.into())))
     }
 
     /// The last line, where it has no end.
-    pub(crate) fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), Rejected<'_>> {
-        if self.is_rejected() {
-            return Err(Rejected(self.text()));
-        }
-        self.pass(sink);
-        Ok(())
+    pub(crate) fn last(mut self) -> Line<'static> {
+        let line = std::mem::take(&mut self.line);
+        self.judge(line.into())
+    }
+
+    /// The line that has begun, as it is.
+    pub(crate) fn begun(self) -> Vec<u8> {
+        self.line
     }
 
     /// The line ending is none of the line's characters.
-    fn text(&self) -> &[u8] {
-        self.line.strip_suffix(b"\n").unwrap_or(&self.line)
-    }
-
-    fn is_rejected(&self) -> bool {
-        !self.reject.is_empty() && self.text().iter().any(|&byte| self.reject.has(byte))
-    }
-
-    fn pass<S: Sink>(&mut self, sink: &mut S) {
-        if !self.strip.is_empty() {
-            let ends = self.line.ends_with(b"\n");
-            self.line.retain(|&byte| !self.strip.has(byte) || byte == b'\n');
-            debug_assert_eq!(ends, self.line.ends_with(b"\n"), "a line stays one");
+    fn judge<'a>(&self, line: Cow<'a, [u8]>) -> Line<'a> {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if !self.reject.is_empty() && text.iter().any(|&byte| self.reject.has(byte)) {
+            return Line::Refused(line);
         }
-        sink.put(&self.line);
-        self.line.clear();
+        let is_stripped = |byte: &u8| self.strip.has(*byte) && *byte != b'\n';
+        if self.strip.is_empty() || !line.iter().any(is_stripped) {
+            return Line::Passed(line);
+        }
+        let mut line = line.into_owned();
+        line.retain(|byte| !is_stripped(byte));
+        Line::Passed(line.into())
     }
 }
 
@@ -140,14 +138,21 @@ mod tests {
         let (reject, strip) = (Characters::parse(r"\0"), Characters::parse(r"\r\n"));
         for cut in 1..20 {
             let mut filter = CharacterFilter::new(reject, strip, 8);
-            let mut out = Vec::new();
-            for piece in b"a\rb\r\n0123456789\nno\0\nc".chunks(cut) {
-                if let Err(Rejected(line)) = filter.put(piece, &mut out) {
-                    assert_eq!(line, b"no\0");
-                    break;
+            let (mut out, mut refused) = (Vec::new(), Vec::new());
+            for mut piece in b"a\rb\r\n0123456789\nno\0\nc\r".chunks(cut) {
+                while !piece.is_empty() {
+                    let (used, line) = filter.next(piece);
+                    piece = &piece[used..];
+                    match line {
+                        None => {}
+                        Some(Line::Passed(line)) => out.extend_from_slice(&line),
+                        Some(Line::Refused(line)) => refused.push(line.into_owned()),
+                    }
                 }
             }
             assert_eq!(out.escape_ascii().to_string(), "ab\\n0123456789\\n", "pieces of {cut}");
+            assert_eq!(refused, [b"no\0\n"], "pieces of {cut}");
+            assert_eq!(filter.last(), Line::Passed(b"c".into()), "pieces of {cut}");
         }
     }
 }

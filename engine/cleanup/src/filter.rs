@@ -5,22 +5,21 @@
 //! looked at in `lines`, and what a table says is done in `obey`. Here is how the bytes flow.
 //!
 //! A table that answers at once is asked on the way. Where an answer takes a while the pass stands still,
-//! right before the byte that would need it; what comes meanwhile waits in `backlog`, and
-//! [`Cleanup::settle`] goes on.
+//! right before the byte that would need it; what comes meanwhile waits, in `backlog` or in front of [`Stage`],
+//! and [`Cleanup::settle`] goes on.
 
 use std::pin::Pin;
 
-use mail::{Sink, Status};
+use mail::Sink;
 use table::{Answer, Later, MapList, Response, Table};
 
-use crate::action::{Action, Part, Refusal};
-use crate::characters::{CharacterFilter, Rejected};
+use crate::action::Refusal;
 use crate::cleanup::{Cleanup, Place};
-use crate::downgrade::Downgrade;
 use crate::mime::{Class, MimeError, Scanner};
-use crate::outcome::{Event, LOGGED_CONTENT_BYTES_MAX, Summary, Verdict};
+use crate::outcome::{Event, Summary, Verdict};
 use crate::rewriting::{Context, Rewritten};
 use crate::rules::{Message, NonEmptyEndOfHead, Rules, Strict};
+use crate::stage::Stage;
 
 /// See the module.
 pub(crate) struct Filter {
@@ -35,8 +34,6 @@ pub(crate) struct Filter {
     pub(crate) maps: bool,
     pub(crate) is_returned: bool,
     pub(crate) stage: Option<Stage>,
-    /// The beginning of a line that has a character which is not allowed.
-    pub(crate) rejected: Option<Box<[u8]>>,
     pub(crate) scanner: Scanner,
     pub(crate) class: Class,
     /// Rules about MIME that were broken, the gravest first.
@@ -61,12 +58,6 @@ pub(crate) struct Filter {
     pub(crate) closing: bool,
     /// Log lines beyond the limit.
     pub(crate) left_out: usize,
-}
-
-/// What goes before the rest of the pass.
-pub(crate) struct Stage {
-    characters: Option<CharacterFilter>,
-    downgrade: Option<Downgrade>,
 }
 
 /// What the pass stands still for.
@@ -160,15 +151,6 @@ impl Filter {
         if !has_work && rewriting.is_none() {
             return None;
         }
-        let line_bytes_max = rules.line_length_limit_bytes;
-        let stage = (characters || downgrades).then(|| Stage {
-            characters: characters.then(|| {
-                let (reject, strip) = (rules.reject_characters, rules.strip_characters);
-                CharacterFilter::new(reject, strip, line_bytes_max)
-            }),
-            downgrade: downgrades
-                .then(|| Downgrade::new(rules.mime_limits, rules.header_size_limit_bytes)),
-        });
         let mime = !rules.disable_mime_input_processing;
         Some(Box::new(Self {
             checks,
@@ -182,8 +164,7 @@ impl Filter {
             rewriting,
             maps: !message.receive.no_address_mappings,
             is_returned: message.is_returned,
-            stage,
-            rejected: None,
+            stage: Stage::of(rules, characters, downgrades),
             scanner: Scanner::new(rules.mime_limits, mime),
             class: Class::Primary,
             broken: Vec::new(),
@@ -272,57 +253,6 @@ impl Cleanup {
         self.take(headers, sink);
     }
 
-    #[cold]
-    pub(crate) fn put_filtered<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
-        self.with_stage(sink, |stage, staged| match &mut stage.characters {
-            Some(characters) => stage_on(
-                &mut stage.downgrade,
-                |sink| characters.put(bytes, sink).map_err(logged),
-                staged,
-            ),
-            None => {
-                if let Some(downgrade) = &mut stage.downgrade {
-                    downgrade.put(bytes, staged);
-                }
-                Ok(())
-            }
-        })
-        .unwrap_or_else(|| self.take(bytes, sink));
-    }
-
-    /// What goes before the rest is done by `work`, and what comes out of it goes on; `None` where there is
-    /// no such thing.
-    fn with_stage<S: Sink>(
-        &mut self,
-        sink: &mut S,
-        work: impl FnOnce(&mut Stage, &mut Vec<u8>) -> Result<(), Box<[u8]>>,
-    ) -> Option<()> {
-        let filter = self.filter.as_mut()?;
-        let stage = filter.stage.as_mut()?;
-        if filter.stopped || filter.rejected.is_some() {
-            return Some(());
-        }
-        let mut staged = Vec::new();
-        filter.rejected = work(stage, &mut staged).err();
-        self.take(&staged, sink);
-        self.take_rejected(sink);
-        Some(())
-    }
-
-    /// A line that is not allowed ends the message, once what stands before it has been dealt with.
-    fn take_rejected<S: Sink>(&mut self, sink: &mut S) {
-        let Some(filter) = &mut self.filter else { return };
-        if filter.pending.is_some() || filter.stopped {
-            return;
-        }
-        let Some(line) = filter.rejected.take() else { return };
-        if !filter.checks {
-            return;
-        }
-        let refusal = Refusal::new(550, Status(5, 7, 1), "disallowed character");
-        self.obey(Action::Reject(refusal), Part::Content, &line, sink);
-    }
-
     /// Takes bytes, or keeps them until it can.
     #[cold]
     pub(crate) fn take<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) {
@@ -347,7 +277,7 @@ impl Cleanup {
             filter.backlog_at = 0;
         }
         filter.backlog = backlog;
-        self.take_rejected(sink);
+        self.take_waiting(sink);
     }
 
     /// Returns how many bytes were taken: not all where a table has to be waited for.
@@ -369,33 +299,6 @@ impl Cleanup {
             }
         }
         at
-    }
-
-    /// Before the rest of the message is ended.
-    #[cold]
-    pub(crate) fn close_filter<S: Sink>(&mut self, sink: &mut S) {
-        let Some(filter) = &mut self.filter else { return };
-        if std::mem::replace(&mut filter.closing, true) {
-            return;
-        }
-        let mut too_deep = false;
-        let _ = self.with_stage(sink, |stage, staged| {
-            let result = match &mut stage.characters {
-                Some(characters) => stage_on(
-                    &mut stage.downgrade,
-                    |sink| characters.finish(sink).map_err(logged),
-                    staged,
-                ),
-                None => Ok(()),
-            };
-            if let Some(downgrade) = &mut stage.downgrade {
-                too_deep = downgrade.end(staged).is_err();
-            }
-            result
-        });
-        if too_deep {
-            self.broke(MimeError::Nesting, b"");
-        }
     }
 
     /// A last line of a body that has no line ending.
@@ -428,23 +331,6 @@ impl Cleanup {
             summary.events.push(Event::Warning { about_message: true, text });
         }
     }
-}
-
-fn logged(Rejected(line): Rejected<'_>) -> Box<[u8]> {
-    line[..line.len().min(LOGGED_CONTENT_BYTES_MAX)].into()
-}
-
-/// Through the second stage, if there is one.
-fn stage_on<E>(
-    downgrade: &mut Option<Downgrade>,
-    first: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    staged: &mut Vec<u8>,
-) -> Result<(), E> {
-    let Some(downgrade) = downgrade else { return first(staged) };
-    let mut between = Vec::new();
-    let result = first(&mut between);
-    downgrade.put(&between, staged);
-    result
 }
 
 /// Asks tables one after the other, from one of them on.

@@ -43,6 +43,7 @@ mod outcome;
 mod received;
 mod rewriting;
 mod rules;
+mod stage;
 mod tokens;
 
 pub use action::{Action, Part, Reading, Refusal, Scope};

@@ -434,6 +434,47 @@ fn characters_are_stripped_or_refused_before_anything_sees_them() {
     );
 }
 
+/// As in Postfix, characters are among the checks that a rule can end, from the next line on.
+#[test]
+fn characters_stay_once_a_rule_has_ended_the_checks() {
+    let rules = |slow| Rules {
+        strip_characters: Characters::parse(r"\0"),
+        reject_characters: Characters::parse(r"\001"),
+        header_checks: checks(slow, "/^Subject: pass$/ PASS\n"),
+        body_checks: checks(slow, "/^redirect$/ REDIRECT other@example.com\n"),
+        ..Rules::new("mx.example")
+    };
+    check(
+        rules,
+        "Subject: pass\nX: a\0b\nX: a\0b\n\nbad\u{1} line\nlast\u{1}",
+        expect![[r#"
+        Subject: pass
+        X: ab
+        X: a\x00b
+
+        bad\x01 line
+        last\x01--
+        ID: pass: header Subject: pass from client.example[192.0.2.1]; from=<sender@client.example> to=<user@mx.example> proto=ESMTP helo=<helo.example>
+        Orders { hold: false, filter: None, redirect: None, bcc: [], delay_secs: None, no_milters: true }
+    "#]],
+    );
+    check(
+        rules,
+        "Subject: x\n\na\0b\nredirect\na\0b\u{1}\nlast\n",
+        expect![[r#"
+        Subject: x
+
+        ab
+        redirect
+        a\x00b\x01
+        last
+        --
+        ID: redirect: body redirect from client.example[192.0.2.1]; from=<sender@client.example> to=<user@mx.example> proto=ESMTP helo=<helo.example>: other@example.com
+        Orders { hold: false, filter: None, redirect: Some(<other@example.com>), bcc: [], delay_secs: None, no_milters: true }
+    "#]],
+    );
+}
+
 #[test]
 fn content_is_converted_at_once_where_that_is_forced() {
     let rules = |slow| Rules {
