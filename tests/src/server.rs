@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -287,6 +288,15 @@ impl Server {
     /// Where it listens on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it says it listens, in the order of master.cf.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        // Said behind all of them.
+        self.wait_for_output(&["runs on"]);
+        let address =
+            |line: &String| line.strip_prefix("ringpost: listening on ")?.trim().parse().ok();
+        self.output().iter().filter_map(address).collect()
     }
 
     /// A connection whose greeting is still to be read.

@@ -11,7 +11,7 @@
 //! which `*` stands for anything. `S: closed` wants the connection to end.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a reply may take. Only used up when a test fails.
@@ -55,7 +55,11 @@ impl Reply {
 impl Session {
     /// Connects to a port of this host; the greeting is still to be read.
     pub fn connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Self::connect_to((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    fn connect_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
         stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
         // Pieces are to arrive as they were written.
@@ -66,7 +70,12 @@ impl Session {
 
     /// Connects, and says EHLO.
     pub fn greeted(port: u16) -> io::Result<Self> {
-        let mut session = Self::connect(port)?;
+        Self::greeted_by((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Connects to any address, and says EHLO.
+    pub fn greeted_by(address: SocketAddr) -> io::Result<Self> {
+        let mut session = Self::connect_to(address)?;
         let greeting = session.reply()?;
         if greeting.code != 220 {
             return Err(io::Error::other(format!("greeted with {}", greeting.last())));

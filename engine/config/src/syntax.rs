@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::row::{Bounds, Row};
-use crate::typed::FromText;
+use crate::typed::{FromText, not_among};
 
 /// Lookup tables: `hash:/etc/aliases, pcre:{ ... }`.
 pub(crate) struct TableList;
@@ -118,10 +118,11 @@ impl FromText for Words {
     const KIND: &'static str = "list of";
 
     fn from_text(text: &str, row: &Row) -> Result<Self, String> {
-        if cf::items(text).all(|item| is_word(item, row)) {
-            Ok(Self)
-        } else {
-            Err(format!("{}, or some of them", allowed(row, ", ")))
+        match cf::items(text).find(|item| !is_word(item, row)) {
+            None => Ok(Self),
+            Some(item) => {
+                Err(not_among(&format!("{}, or some of them", allowed(row, ", ")), item, text))
+            }
         }
     }
 }

@@ -95,7 +95,11 @@ fn each_kind_of_row_says_what_it_allows() {
         ("2nd_name", &["x"][..], &[("", "a text")][..]),
         ("kinds_negative", &["-5", "0"], &[("a", "a whole number, -2147483648 to 2147483647")]),
         ("kinds_word", &["", "MAY"], &[("perhaps", "nothing or may or must")]),
-        ("kinds_words", &["", "c,a b"], &[("a d", "a, b, c, or some of them")]),
+        (
+            "kinds_words",
+            &["", "c,a b"],
+            &[("d", "a, b, c, or some of them"), ("a d", "a, b, c, or some of them, not \"d\"")],
+        ),
         (
             "kinds_tables",
             &["", "hash:/x, pcre:{ {/a b/ c} } proxy:mysql:/y"],

@@ -106,7 +106,8 @@ fn every_mistake_is_reported_at_once_with_file_line_value_and_what_is_allowed() 
          hopcount_limit = 0\n\
          virtual_mailbox_lock = fcntl lockf\n\
          smtpd_banner = $myhostname ${\n\
-         what is this\n",
+         what is this\n\
+         receive_override_options = no_milters, no_header_checks\n",
     )
     .unwrap_err();
     for expected in [
@@ -117,9 +118,10 @@ fn every_mistake_is_reported_at_once_with_file_line_value_and_what_is_allowed() 
         "main.cf:6: myorigin: found \"$mydomain\", needs itself: myorigin -> mydomain -> myorigin",
         "main.cf:8: message_size_limit: found \"10M\", expected a whole number, 0 or more",
         "main.cf:9: hopcount_limit: found \"0\", expected a whole number, 1 to 1000000",
-        "main.cf:10: virtual_mailbox_lock: found \"fcntl lockf\", expected fcntl, flock and dotlock, or some of them",
+        "main.cf:10: virtual_mailbox_lock: found \"fcntl lockf\", expected fcntl, flock and dotlock, or some of them, not \"lockf\"",
         "main.cf:11: smtpd_banner: found \"$myhostname ${\", no closing bracket for \"${\"",
         "main.cf:12: this line has no \"=\" after \"what\"; expected \"name = value\"",
+        "main.cf:13: receive_override_options: found \"no_milters, no_header_checks\", expected no_unknown_recipient_checks, no_address_mappings, no_header_body_checks, no_milters, not \"no_header_checks\"",
     ] {
         assert!(problems.iter().any(|said| said == expected), "{expected}\nnot in {problems:#?}");
     }

@@ -368,7 +368,10 @@ impl FromText for ReceiveOverrides {
                 "no_address_mappings" => left_out.no_address_mappings = true,
                 "no_header_body_checks" => left_out.no_header_body_checks = true,
                 "no_milters" => left_out.no_milters = true,
-                _ => return Err(<Self as FromText>::KIND.replacen("list of ", "", 1)),
+                _ => {
+                    let allowed = <Self as FromText>::KIND.replacen("list of ", "", 1);
+                    return Err(not_among(&allowed, item, text));
+                }
             }
         }
         Ok(left_out)
@@ -396,9 +399,16 @@ impl FromText for Locks {
                 "fcntl" => locks.fcntl = true,
                 "flock" => locks.flock = true,
                 "dotlock" => locks.dotlock = true,
-                _ => return Err("fcntl, flock and dotlock, or some of them".to_owned()),
+                _ => {
+                    return Err(not_among("fcntl, flock and dotlock, or some of them", item, text));
+                }
             }
         }
         Ok(locks)
     }
+}
+
+/// What a list may hold, and which item of this one it may not.
+pub(crate) fn not_among(allowed: &str, item: &str, text: &str) -> String {
+    if item == text { allowed.to_owned() } else { format!("{allowed}, not \"{item}\"") }
 }

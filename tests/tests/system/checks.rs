@@ -183,7 +183,7 @@ mod as_root {
             further.push_str(&format!("{name} = {value}\n"));
         }
         let server = setup.start();
-        let postfix = Postfix::start_with(&place, &further);
+        let postfix = Postfix::start_with(&place, &further, "");
         until_true("Postfix to listen", || Session::greeted(postfix.port).is_ok());
         let differing: Vec<String> = MESSAGES
             .iter()

@@ -15,6 +15,7 @@ mod init;
 mod logs;
 mod main_cf;
 mod maps;
+mod overrides;
 mod parameters;
 mod patterns;
 mod policy;

@@ -69,11 +69,11 @@ postlog unix-dgram n - n - 1 postlogd
 
     impl Postfix {
         fn start(place: &Path) -> Self {
-            Self::start_with(place, "")
+            Self::start_with(place, "", "")
         }
 
-        /// With further lines of main.cf, in which `PLACE` is where it keeps its files.
-        pub(crate) fn start_with(place: &Path, further: &str) -> Self {
+        /// With further lines of main.cf and master.cf, in which `PLACE` is where it keeps its files.
+        pub(crate) fn start_with(place: &Path, main_cf: &str, master_cf: &str) -> Self {
             let place = place.join("postfix");
             let configuration = place.join("etc");
             for folder in ["etc", "spool", "data"] {
@@ -83,8 +83,9 @@ postlog unix-dgram n - n - 1 postlogd
             // Free a moment ago: Postfix cannot be told to take any.
             let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
             let port = free.expect("a free port").port();
-            let main_cf = format!("{MAIN_CF}{further}");
-            for (name, text) in [("main.cf", &*main_cf), ("master.cf", MASTER_CF)] {
+            let main_cf = format!("{MAIN_CF}{main_cf}");
+            let master_cf = format!("{MASTER_CF}{master_cf}");
+            for (name, text) in [("main.cf", main_cf), ("master.cf", master_cf)] {
                 let text = text.replace("PLACE", &place.to_string_lossy());
                 let text = text.replace("PORT", &port.to_string());
                 fs::write(configuration.join(name), text).expect("a file in the test's place");
@@ -105,6 +106,13 @@ postlog unix-dgram n - n - 1 postlogd
         pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> String {
             let configuration = self.configuration.to_string_lossy();
             run(name, [&["-c", &configuration], arguments].concat()).expect_ok()
+        }
+
+        /// Until then a message may be on its way from one queue to the other, and not be found.
+        pub(crate) fn wait_until_deferred(&self, id: &str) {
+            let queue = self.configuration.with_file_name("spool/deferred");
+            let file = queue.join(&id[..1]).join(id);
+            until_true("Postfix to defer a message", || file.exists());
         }
 
         pub(crate) fn log(&self) -> String {

@@ -135,6 +135,7 @@ mod as_root {
             &format!(
                 "{text}\nrecipient_delimiter = +\nsmtpd_relay_restrictions = reject_unauth_destination\n"
             ),
+            "",
         );
         until_true("Postfix to listen", || Session::greeted(postfix.port).is_ok());
         for (to, _) in MOVED {

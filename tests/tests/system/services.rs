@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use rustix::process::Signal;
 use tests::session::Session;
@@ -29,14 +29,8 @@ fn start() -> Server {
     Setup::new().main_cf(MAIN_CF).master_cf(MASTER_CF).start()
 }
 
-/// The ports that it says it listens on.
 fn ports(server: &Server) -> Vec<u16> {
-    // Said behind all of them.
-    server.wait_for_output(&["runs on"]);
-    let port = |line: &String| {
-        line.strip_prefix("ringpost: listening on ")?.rsplit(':').next()?.parse().ok()
-    };
-    server.output().iter().filter_map(port).collect()
+    server.addresses().iter().map(SocketAddr::port).collect()
 }
 
 fn greeting(port: u16) -> String {
