@@ -65,7 +65,16 @@ impl Recipients<'_> {
                 }
                 route
             }
-            Listing::Listed(route) => route,
+            // It goes where the other address goes, which is not known yet.
+            Listing::Replaced(route)
+                if !settings.content.receive_override_options.no_address_mappings =>
+            {
+                return Ok(match self.is_foreign(&route) {
+                    true => foreign(recipient, settings),
+                    false => Verdict::Accept,
+                });
+            }
+            Listing::Replaced(route) | Listing::Listed(route) => route,
         };
         if self.is_foreign(&route) {
             return Ok(foreign(recipient, settings));

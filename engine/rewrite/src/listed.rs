@@ -16,9 +16,10 @@ use crate::trivial::{is_plain, is_plain_as_it_is};
 /// What a recipient or sender is to this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// It may get mail: it is in the table of its class, is replaced by another address, or its class has no
-    /// table.
+    /// It may get mail: it is in the table of its class, or its class has no table.
     Listed(Route),
+    /// It may get mail: it is replaced by another address, whose way is another one than this.
+    Replaced(Route),
     /// It is not in the table of its class, or all mail for it fails: `User unknown in local recipient
     /// table`.
     Unlisted {
@@ -77,9 +78,8 @@ impl Rewriter {
         if route.invalid {
             return Ok(Listing::Invalid);
         }
-        let found = self.is_replaced(&route.recipient, role, trace).await?;
-        if found {
-            return Ok(Listing::Listed(route));
+        if self.is_replaced(&route.recipient, role, trace).await? {
+            return Ok(Listing::Replaced(route));
         }
         if let Some((status, text)) = route.failure() {
             // RFC 3463: X.1.0 and X.1.1 where the transport gives no status.
@@ -221,6 +221,7 @@ mod tests {
         let listed = block_on(rewriter.listed(None, &address(recipient), role, &mut Unwatched));
         match listed.unwrap() {
             Listing::Listed(route) => format!("{} listed", route.class),
+            Listing::Replaced(route) => format!("{} replaced", route.class),
             Listing::Unlisted { status, text, .. } => format!("{status} {text}"),
             Listing::Waiting { status, text, .. } => format!("{status} {text}"),
             Listing::Invalid => "invalid".to_owned(),
@@ -237,13 +238,13 @@ mod tests {
             ("PostMaster@local.example", "local listed"),
             ("double-bounce@local.example", "local listed"),
             ("user@relay.example", "relay listed"),
-            ("old@relay.example", "relay listed"),
+            ("old@relay.example", "relay replaced"),
             ("other@relay.example", "5.1.1 User unknown in relay recipient table"),
             ("user@mbox.example", "virtual mailbox listed"),
             ("postmaster@mbox.example", "5.1.1 User unknown in virtual mailbox table"),
-            ("user@alias.example", "virtual alias listed"),
+            ("user@alias.example", "virtual alias replaced"),
             ("other@alias.example", "5.1.1 User unknown in virtual alias table"),
-            ("any@catch.example", "default listed"),
+            ("any@catch.example", "default replaced"),
             ("any@other.example", "default listed"),
             ("w@mbox.example", "4.2.0 later"),
             ("f@mbox.example", "5.1.1 Address is undeliverable"),
@@ -254,7 +255,7 @@ mod tests {
         ] {
             assert_eq!(listing(recipient, Role::Recipient), expected, "{recipient}");
         }
-        assert_eq!(listing("sender@mbox.example", Role::Sender), "virtual mailbox listed");
+        assert_eq!(listing("sender@mbox.example", Role::Sender), "virtual mailbox replaced");
         let moved = "5.1.0 User has moved to new@y.example";
         assert_eq!(listing("moved@local.example", Role::Sender), moved);
         assert_eq!(listing("s@mbox.example", Role::Sender), "5.1.8 no");

@@ -135,7 +135,7 @@ async fn way(
     page.line(0, &format!("may <{recipient}> get mail?"));
     let listing = rewriter.listed(given_sender.as_ref(), &recipient, Role::Recipient, page).await?;
     let refused = match listing {
-        Listing::Listed(route) => {
+        Listing::Listed(route) | Listing::Replaced(route) => {
             page.line(1, &format!("= yes, class {}", route.class));
             false
         }
