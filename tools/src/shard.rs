@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::{Configuration, ServiceConfig, Snapshot};
-use intake::{Anvil, Entrance, Gate, Limits, Service};
+use intake::{Anvil, CleanupService, Entrance, Gate, Limits, Service};
 use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Record};
@@ -280,13 +280,14 @@ impl Front {
 
     fn service(&self, all: &Configuration, endpoint: &Endpoint) -> Option<Service> {
         let ServiceConfig { service, snapshot } = listening::serving(all, &endpoint.service)?;
-        let log = self.pens.line(Some(snapshot.log.syslog_name.clone()));
+        let log = |of: &Snapshot| self.pens.line(Some(of.log.syslog_name.clone()));
         let gate = self.gates.of(&endpoint.service, service.process_limit.or_default(0));
         let shard = Rc::clone(&self.shard);
         let rewriter = self.own_addresses.rewriter(snapshot);
         let cleanup = all.snapshot_of(&snapshot.smtpd.cleanup_service_name);
-        let cleanup = self.own_addresses.rewriter(cleanup);
-        let transports = routes::delivering(all);
+        let cleanup =
+            CleanupService { rewriter: self.own_addresses.rewriter(cleanup), log: log(cleanup) };
+        let (transports, log) = (routes::delivering(all), log(snapshot));
         Some(Service::new(shard, &service.name, rewriter, cleanup, transports, gate, log))
     }
 

@@ -28,7 +28,8 @@ impl Session {
 
     /// What cleanup has to say of a message.
     pub(crate) fn log_summary(&self, id: QueueId, envelope: &Envelope, summary: &Summary) {
-        let log = |event: Event<'_>| (self.service.log)("cleanup", self.number.into(), event);
+        let number = self.number.into();
+        let log = |event: Event<'_>| (self.service.cleanup_log)("cleanup", number, event);
         let message_id = &*summary.message_id;
         // The log need not say that there is none where the head was not read to its end.
         if summary.verdict == Verdict::Accept || !message_id.is_empty() {

@@ -32,6 +32,6 @@ mod wording;
 pub use anvil::Anvil;
 pub use journal::Log;
 pub use judge::Transports;
-pub use service::{Entrance, Gate, Service};
+pub use service::{CleanupService, Entrance, Gate, Service};
 pub use sessions::Sessions;
 pub use shard::{Accepted, Limits, Shard};

@@ -43,6 +43,7 @@ pub struct Service {
     /// `receive_override_options`
     pub(crate) receive: cleanup::Receive,
     pub(crate) log: Log,
+    pub(crate) cleanup_log: Log,
     gate: Arc<Gate>,
     /// What master.cf calls it: `smtp`, `submission`, `192.0.2.1:2525`.
     pub(crate) name: Box<str>,
@@ -50,19 +51,28 @@ pub struct Service {
     pub(crate) wording: Option<Wording>,
 }
 
+/// The cleanup that a server's mail goes through, which has an entry of its own in master.cf.
+pub struct CleanupService {
+    /// Its settings, and what they make of addresses.
+    pub rewriter: Arc<Rewriter>,
+    /// Where its lines go.
+    pub log: Log,
+}
+
 impl Service {
-    /// The service that master.cf calls `name`: its settings and what they make of addresses, the
-    /// cleanup that its mail goes through with its own, which transports deliver, who may come in at a time, and where its lines go.
+    /// The service that master.cf calls `name`: its settings and what they make of addresses, the cleanup of
+    /// its mail, which transports deliver, who may come in at a time, and where its lines go.
     pub fn new(
         shard: Rc<Shard>,
         name: &str,
         rewriter: Arc<Rewriter>,
-        cleanup: Arc<Rewriter>,
+        cleanup: CleanupService,
         transports: Transports,
         gate: Arc<Gate>,
         log: Log,
     ) -> Self {
         let settings = Arc::clone(rewriter.settings());
+        let CleanupService { rewriter: cleanup, log: cleanup_log } = cleanup;
         let rules = Arc::new(rules(cleanup.settings(), &Rewriters::new(Arc::clone(&cleanup))));
         let envelope_rules = envelope_rules(cleanup.settings());
         let rewriters = Rewriters::new(cleanup);
@@ -79,6 +89,7 @@ impl Service {
             wording: Wording::new(&settings.smtpd),
             settings,
             log,
+            cleanup_log,
             gate,
             name: name.into(),
         }
