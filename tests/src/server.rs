@@ -136,12 +136,7 @@ impl Setup {
     /// `PLACE` in the text stands for that directory.
     /// The base of the mailboxes exists, and belongs to `nobody`.
     pub fn main_cf(mut self, text: &str) -> Self {
-        let base = self.data.join("mail");
-        fs::create_dir_all(&base).expect("a directory in the test's place");
-        self.give_to_user(&self.data);
-        if geteuid().is_root() {
-            chown(&base, Some(NOBODY), Some(NOBODY)).expect("root may give directories away");
-        }
+        self.make_mail_base();
         let data = self.data.to_string_lossy().into_owned();
         let text = text.replace("PLACE", &self.place().to_string_lossy());
         // Indented as the test is; in main.cf a line that begins with a blank continues another.
@@ -155,6 +150,47 @@ impl Setup {
              {text}\n"
         ));
         self
+    }
+
+    fn make_mail_base(&self) {
+        let base = self.data.join("mail");
+        fs::create_dir_all(&base).expect("a directory in the test's place");
+        self.give_to_user(&self.data);
+        if geteuid().is_root() {
+            chown(&base, Some(NOBODY), Some(NOBODY)).expect("root may give directories away");
+        }
+    }
+
+    /// `--config` with a copy of this directory, each file as `adapted` makes it from its name and text. It
+    /// has to say where queue, mailboxes and log are.
+    pub fn directory(self, from: &Path, adapted: impl Fn(&str, &str) -> String) -> Self {
+        self.make_mail_base();
+        let mut folders = vec![from.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).expect("a directory").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let name = path.strip_prefix(from).expect("a path below").to_string_lossy();
+                let text = fs::read_to_string(&path).expect("a text");
+                let to = self.config_directory().join(&*name);
+                fs::create_dir_all(to.parent().expect("a folder")).expect("a directory");
+                fs::write(to, adapted(&name, &text)).expect("a file in the test's place");
+            }
+        }
+        self
+    }
+
+    /// Where main.cf and master.cf are, if there are any.
+    pub fn config_directory(&self) -> PathBuf {
+        self.place().join("etc")
+    }
+
+    /// Where the mailboxes are.
+    pub fn mail_base(&self) -> PathBuf {
+        self.data.join("mail")
     }
 
     /// A master.cf beside the main.cf. Continuation lines are indented by more than the others.
@@ -225,9 +261,9 @@ impl Setup {
 
     fn where_it_is(&self) -> Vec<String> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
+        let etc = self.config_directory();
         match &self.main_cf {
             Some(text) => {
-                let etc = self.place().join("etc");
                 fs::create_dir_all(&etc).expect("a directory in the test's place");
                 fs::write(etc.join("main.cf"), text).expect("main.cf in the test's place");
                 if let Some(text) = &self.master_cf {
@@ -235,6 +271,7 @@ impl Setup {
                 }
                 vec!["--config".into(), path(&etc)]
             }
+            None if etc.join("main.cf").exists() => vec!["--config".into(), path(&etc)],
             None => vec!["--data".into(), path(&self.data)],
         }
     }
@@ -330,7 +367,7 @@ impl Server {
 
     /// Where the Maildirs are.
     pub fn mail_base(&self) -> PathBuf {
-        self.setup.data().join("mail")
+        self.setup.mail_base()
     }
 
     /// The lines of the mail log so far.

@@ -7,6 +7,7 @@ mod background;
 mod checks;
 mod clients;
 mod commands;
+mod containers;
 mod content;
 mod delivery;
 mod faults;

@@ -23,7 +23,12 @@ impl Findings {
                     None if used => format!("{parameter} has its default"),
                     None => continue,
                 };
-                let text = format!("{place}: {why}; mail for it is deferred (451)");
+                // A filter takes what was accepted, whoever it is for.
+                let follows = match parameter {
+                    "content_filter" => "mail is accepted, and waits for it",
+                    _ => "mail for it is deferred (451)",
+                };
+                let text = format!("{place}: {why}; {follows}");
                 let severity = if used { Severity::Error } else { Severity::Note };
                 if said.insert(text.clone()) {
                     self.add(severity, text);
@@ -127,13 +132,13 @@ mod tests {
             said("", &master_cf),
             [
                 "error: master.cf:5: content_filter: master.cf has no service amavis of type unix; mail \
-                 for it is deferred (451)"
+                 is accepted, and waits for it"
             ]
         );
         assert_eq!(
             said("content_filter = cleanup:\n", &master_cf)[0],
             "error: main.cf:4: content_filter: cleanup is no transport in master.cf but a cleanup; mail \
-             for it is deferred (451)"
+             is accepted, and waits for it"
         );
     }
 

@@ -1,0 +1,13 @@
+CREATE TABLE domains (domain TEXT, active INTEGER, relay INTEGER);
+INSERT INTO domains VALUES ('example.org', 1, 0), ('example.net', 1, 0), ('old.example', 0, 0), ('branch.example', 1, 1);
+CREATE TABLE mailboxes (address TEXT, maildir TEXT, active INTEGER);
+INSERT INTO mailboxes VALUES ('alice@example.org', 'example.org/alice/', 1), ('archive@example.org', 'example.org/archive/', 1);
+CREATE TABLE aliases (address TEXT, goto TEXT, active INTEGER);
+INSERT INTO aliases VALUES ('journal@example.org', 'archive@example.org', 1), ('all@example.org', 'alice@example.org,archive@example.org', 1);
+CREATE TABLE alias_domains (alias TEXT, target TEXT);
+INSERT INTO alias_domains VALUES ('example.net', 'example.org');
+CREATE TABLE canonical (old TEXT, new TEXT);
+INSERT INTO canonical VALUES ('former@example.org', 'journal@example.org');
+CREATE TABLE relay_recipients (address TEXT);
+INSERT INTO relay_recipients VALUES ('carol@branch.example');
+CREATE TABLE relay_logins (host TEXT, login TEXT);
