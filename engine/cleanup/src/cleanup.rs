@@ -472,10 +472,10 @@ impl Cleanup {
     fn make_message_id(&self, id: QueueId, arrival: Time) -> Box<str> {
         let civil = Civil::new(arrival, 0);
         let mut stamp = Vec::with_capacity(14);
-        push_digits(&mut stamp, civil.year, 4);
+        push_digits::<4>(&mut stamp, civil.year);
         let month = civil.month as u64 + 1;
         for number in [month, civil.day, civil.hour, civil.minute, civil.second] {
-            push_digits(&mut stamp, number, 2);
+            push_digits::<2>(&mut stamp, number);
         }
         let stamp = String::from_utf8_lossy(&stamp);
         format!("<{stamp}.{id}@{}>", self.rules.hostname).into()

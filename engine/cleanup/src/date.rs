@@ -71,14 +71,14 @@ pub(crate) fn push_date(out: &mut Vec<u8>, time: Time, zone: Zone<'_>) {
     out.extend_from_slice(&[tens, b'0' + (civil.day % 10) as u8, b' ']);
     out.extend_from_slice(&MONTHS[civil.month * 3..civil.month * 3 + 3]);
     out.push(b' ');
-    push_digits(out, civil.year, 4);
+    push_digits::<4>(out, civil.year);
     for (separator, number) in [(b' ', civil.hour), (b':', civil.minute), (b':', civil.second)] {
         out.push(separator);
-        push_digits(out, number, 2);
+        push_digits::<2>(out, number);
     }
     let minutes = u64::from(zone.offset_secs.unsigned_abs()) / 60;
     out.extend_from_slice(if zone.offset_secs < 0 { b" -" } else { b" +" });
-    push_digits(out, minutes / 60 * 100 + minutes % 60, 4);
+    push_digits::<4>(out, minutes / 60 * 100 + minutes % 60);
     if !zone.name.is_empty() {
         out.extend_from_slice(b" (");
         out.extend_from_slice(zone.name.as_bytes());
@@ -86,11 +86,14 @@ pub(crate) fn push_date(out: &mut Vec<u8>, time: Time, zone: Zone<'_>) {
     }
 }
 
-/// The last `digits` digits of `number`.
-pub(crate) fn push_digits(out: &mut Vec<u8>, number: u64, digits: u32) {
-    for place in (0..digits).rev() {
-        out.push(b'0' + (number / 10_u64.pow(place) % 10) as u8);
+/// The last `N` digits of `number`.
+pub(crate) fn push_digits<const N: usize>(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; N];
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
     }
+    out.extend_from_slice(&digits);
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! Our own `Received:` header (RFC 5321 section 4.4), in Postfix's shape.
 
-use std::io::Write as _;
-use std::net::IpAddr;
-
-use mail::{Client, Protocol};
+use mail::{Client, Protocol, push};
 
 use crate::date::push_date;
 use crate::rules::{Message, Rules};
@@ -16,7 +13,7 @@ pub(crate) fn push_received(out: &mut Vec<u8>, rules: &Rules, message: &Message<
     let client = &message.envelope.client;
     if client.protocol == Protocol::Local {
         push_all(out, &["Received: by ", &rules.hostname, " (", &rules.mail_name, ")\n\tid "]);
-        push_id(out, message);
+        push::id(out, message.id);
         out.extend_from_slice(b"; ");
     } else {
         push_from(out, client);
@@ -29,7 +26,7 @@ pub(crate) fn push_received(out: &mut Vec<u8>, rules: &Rules, message: &Message<
             Protocol::Smtp | Protocol::Local => b"SMTP",
         });
         out.extend_from_slice(b" id ");
-        push_id(out, message);
+        push::id(out, message.id);
         match &*message.envelope.recipients {
             // Only where it betrays no recipient to another (RFC 5321 section 7.6).
             [recipient] => push_all(out, &["\n\tfor <", recipient.address.as_str(), ">; "]),
@@ -43,19 +40,17 @@ pub(crate) fn push_received(out: &mut Vec<u8>, rules: &Rules, message: &Message<
 fn push_from(out: &mut Vec<u8>, client: &Client) {
     let helo = if client.helo.is_empty() { &client.name } else { &client.helo };
     push_all(out, &["Received: from ", helo, " (", &client.name, " ["]);
-    // RFC 5321 section 4.1.3
-    let written = match client.address.map(|address| address.ip().to_canonical()) {
-        Some(IpAddr::V4(address)) => write!(out, "{address}"),
-        Some(IpAddr::V6(address)) => write!(out, "IPv6:{address}"),
-        None => write!(out, "unknown"),
-    };
-    debug_assert!(written.is_ok(), "a Vec takes everything");
+    match client.address.map(|address| address.ip().to_canonical()) {
+        Some(address) => {
+            // RFC 5321 section 4.1.3
+            if address.is_ipv6() {
+                out.extend_from_slice(b"IPv6:");
+            }
+            push::ip(out, address);
+        }
+        None => out.extend_from_slice(b"unknown"),
+    }
     out.extend_from_slice(b"])\n");
-}
-
-fn push_id(out: &mut Vec<u8>, message: &Message<'_>) {
-    let written = write!(out, "{}", message.id);
-    debug_assert!(written.is_ok(), "a Vec takes everything");
 }
 
 pub(crate) fn push_all(out: &mut Vec<u8>, texts: &[&str]) {

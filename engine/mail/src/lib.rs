@@ -8,6 +8,7 @@ mod envelope;
 mod id;
 mod job;
 pub mod log;
+pub mod push;
 pub mod rfc5322;
 mod sink;
 mod status;

@@ -1,8 +1,6 @@
-//! Appending to a line: numbers, ids, and text that came from outside.
+//! Appending to a line: text of our own, and text that came from outside.
 
-use std::net::IpAddr;
-
-use crate::QueueId;
+pub(super) use crate::push::{id, ip, number};
 
 /// Appends text that is our own.
 pub(super) fn own(out: &mut Vec<u8>, text: &str) {
@@ -25,46 +23,4 @@ pub(super) fn outside(out: &mut Vec<u8>, text: &str) {
 pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Appends a number.
-pub(super) fn number(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
-    }
-}
-
-/// Appends a queue id as its `Display` prints it: 12 hexadecimal digits or more.
-pub(super) fn id(out: &mut Vec<u8>, id: QueueId) {
-    let value = id.as_u64();
-    let width = (64 - value.leading_zeros()).div_ceil(4).max(12);
-    for place in (0..width).rev() {
-        out.push(b"0123456789ABCDEF"[(value >> (4 * place) & 15) as usize]);
-    }
-}
-
-/// Appends an address of the network.
-pub(super) fn ip(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            for (place, octet) in address.octets().into_iter().enumerate() {
-                if place > 0 {
-                    out.push(b'.');
-                }
-                number(out, octet.into());
-            }
-        }
-        IpAddr::V6(address) => {
-            use std::io::Write;
-            // Writing to memory does not fail.
-            let _ = write!(out, "{address}");
-        }
-    }
 }
