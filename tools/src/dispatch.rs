@@ -85,7 +85,7 @@ impl Sources for Files {
 /// Recipients whose way was waited for, and is known now.
 #[derive(Default)]
 struct Found {
-    waiting: RefCell<VecDeque<(QueueId, Resolved)>>,
+    waiting: RefCell<VecDeque<(QueueId, Resolved<'static>)>>,
     some: Notify,
 }
 

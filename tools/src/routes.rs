@@ -3,6 +3,7 @@
 //! The rewriter says where mail goes; here that is a place in the scheduler's list of transports. What has
 //! no agent here is deferred, never bounced.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -59,17 +60,26 @@ pub(crate) enum Way {
     /// Here it is.
     Known(Pending),
     /// A table has to be waited for.
-    Later(Pin<Box<dyn Future<Output = Resolved>>>),
+    Later(Pin<Box<dyn Future<Output = Resolved<'static>>>>),
 }
 
 /// A transport by its name, what it delivers to, and whom.
-pub(crate) struct Resolved {
+pub(crate) struct Resolved<'a> {
     number: u32,
     recipient: Recipient,
-    transport: Box<str>,
+    transport: Cow<'a, str>,
     next_hop: Option<Box<str>>,
     /// Why it waits, for the log.
     pub(crate) trouble: Option<Temporary>,
+}
+
+impl Resolved<'_> {
+    /// For whoever comes back with it later.
+    fn into_owned(self) -> Resolved<'static> {
+        let Self { number, recipient, transport, next_hop, trouble } = self;
+        let transport = Cow::Owned(transport.into_owned());
+        Resolved { number, recipient, transport, next_hop, trouble }
+    }
 }
 
 impl Routes {
@@ -141,15 +151,15 @@ impl Routes {
         }
         let (resolver, sender) = (Rc::clone(resolver), sender.cloned());
         let recipient = recipient.clone();
-        Way::Later(Box::pin(
-            async move { resolver.resolve(sender.as_ref(), number, &recipient).await },
-        ))
+        Way::Later(Box::pin(async move {
+            resolver.resolve(sender.as_ref(), number, &recipient).await.into_owned()
+        }))
     }
 
     /// The place of a transport that was resolved. One that is nobody's is deferred.
-    pub(crate) fn pending(&self, resolved: Resolved) -> Pending {
+    pub(crate) fn pending(&self, resolved: Resolved<'_>) -> Pending {
         let Resolved { number, recipient, transport, next_hop, .. } = resolved;
-        match self.places.get(&transport) {
+        match self.places.get(&*transport) {
             Some(&transport) => Pending { number, recipient, transport, next_hop },
             None => Pending {
                 number,
@@ -245,7 +255,7 @@ impl Resolver {
     }
 
     /// A filter takes everything, whoever it is for (postfix `src/qmgr/qmgr_message.c`).
-    fn filtered(&self, number: u32, recipient: &Recipient, filter: &str) -> Resolved {
+    fn filtered<'a>(&self, number: u32, recipient: &Recipient, filter: &'a str) -> Resolved<'a> {
         let (transport, next_hop) = filter.split_once(':').unwrap_or((filter, ""));
         let domain = recipient.address.domain();
         let next_hop = [next_hop, &self.filter_next_hop, domain]
@@ -261,23 +271,26 @@ impl Resolver {
         })
     }
 
-    async fn resolve(
-        &self,
+    async fn resolve<'a>(
+        &'a self,
         sender: Option<&Address>,
         number: u32,
-        recipient: &Recipient,
-    ) -> Resolved {
+        recipient: &'a Recipient,
+    ) -> Resolved<'a> {
         let address = &recipient.address;
         match self.rewriter.resolve(Purpose::Delivery, sender, address, &mut Unwatched).await {
             Ok(route) => {
-                let recipient = Recipient { address: route.recipient, ..recipient.clone() };
+                let recipient = match route.recipient {
+                    Cow::Borrowed(_) => recipient.clone(),
+                    Cow::Owned(address) => Recipient { address, ..recipient.clone() },
+                };
                 // Of a recipient in its own domain that is known without being said.
                 let own = *route.nexthop == *recipient.address.domain();
                 self.unless_deferred(Resolved {
                     number,
                     recipient,
                     transport: route.transport,
-                    next_hop: (!own).then_some(route.nexthop),
+                    next_hop: (!own).then(|| route.nexthop.into()),
                     trouble: None,
                 })
             }
@@ -291,8 +304,8 @@ impl Resolver {
         }
     }
 
-    fn unless_deferred(&self, resolved: Resolved) -> Resolved {
-        if !self.deferred.contains(&resolved.transport) {
+    fn unless_deferred<'a>(&self, resolved: Resolved<'a>) -> Resolved<'a> {
+        if !self.deferred.iter().any(|it| **it == *resolved.transport) {
             return resolved;
         }
         let next_hop = Some("4.3.2 deferred transport".into());

@@ -26,14 +26,13 @@ use crate::judge::{Recipients, Transports};
 /// | the transaction and the envelope in it | 2 |
 /// | sender, recipient, the list of recipients | 3 |
 /// | the name of the recipient's mailbox | 1 |
-/// | where the recipient goes: transport, next hop, address | 3 |
 /// | what is known of the content; its bytes are in a buffer of the pool's | 1 |
 /// | the header that is being looked at | 1 |
 /// | the Message-ID for the log | 1 |
 ///
-/// All but the third, the fourth and the last two live as long as the message is in memory. Nothing is asked for by
-/// the line, by the header or by the reply.
-const ALLOCATIONS_MAX: u64 = 12;
+/// All but the third and the last two live as long as the message is in memory. Nothing is asked for by the line, by
+/// the header or by the reply, nor for where the recipient goes, which is in main.cf and in its address.
+const ALLOCATIONS_MAX: u64 = 9;
 
 const GROUP: &[u8] =
     b"MAIL FROM:<sender@client.example> SIZE=4096\r\nRCPT TO:<user@localhost>\r\nDATA\r\n";

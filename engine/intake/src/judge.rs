@@ -97,7 +97,7 @@ impl Recipients<'_> {
 
     /// Mail for others (postfix `src/smtpd/smtpd_check.c`, `permit_auth_destination`): their domain is none
     /// of ours, or the address asks us to send it on.
-    fn is_foreign(&self, route: &Route) -> bool {
+    fn is_foreign(&self, route: &Route<'_>) -> bool {
         let routes = route.routed && !self.rewriter.settings().routing.allow_untrusted_routing;
         route.class == Class::Default || routes
     }
@@ -110,7 +110,7 @@ impl Recipients<'_> {
 
 /// Without a table of users the template says who has a mailbox; without either, as in Postfix, virtual(8) is
 /// the one who finds out.
-fn is_without_mailbox(route: &Route, settings: &Snapshot) -> bool {
+fn is_without_mailbox(route: &Route<'_>, settings: &Snapshot) -> bool {
     let mailbox = &settings.mailbox;
     let template = &mailbox.virtual_mailbox_template;
     route.class == Class::VirtualMailbox
@@ -126,7 +126,7 @@ fn foreign(recipient: &Address, settings: &Snapshot) -> Verdict {
 
 fn unknown(
     recipient: &Address,
-    route: &Route,
+    route: &Route<'_>,
     status: Status,
     text: &str,
     settings: &Snapshot,

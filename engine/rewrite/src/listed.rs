@@ -15,16 +15,16 @@ use crate::trivial::{is_plain, is_plain_as_it_is};
 
 /// What a recipient or sender is to this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listing {
+pub enum Listing<'a> {
     /// It may get mail: it is in the table of its class, or its class has no table.
-    Listed(Route),
+    Listed(Route<'a>),
     /// It may get mail: it is replaced by another address, whose way is another one than this.
-    Replaced(Route),
+    Replaced(Route<'a>),
     /// It is not in the table of its class, or all mail for it fails: `User unknown in local recipient
     /// table`.
     Unlisted {
         /// Where it would have gone.
-        route: Route,
+        route: Route<'a>,
         /// 5.1.1, or what the `error` transport says.
         status: Status,
         /// The reason.
@@ -33,7 +33,7 @@ pub enum Listing {
     /// All mail for it waits: the `retry` transport.
     Waiting {
         /// Where it would have gone.
-        route: Route,
+        route: Route<'a>,
         /// 4.1.1, or what the `retry` transport says.
         status: Status,
         /// The reason.
@@ -59,22 +59,25 @@ const ALWAYS_THERE: [&str; 2] = ["postmaster", "mailer-daemon"];
 impl Rewriter {
     /// Completes, resolves and looks up an address as it was given in MAIL or RCPT. `sender` is the one of
     /// the message, or its recipient where a sender is asked about.
-    pub async fn listed<T: Trace>(
-        &self,
+    pub async fn listed<'a, T: Trace>(
+        &'a self,
         sender: Option<&Address>,
-        address: &Address,
+        address: &'a Address,
         role: Role,
         trace: &mut T,
-    ) -> Result<Listing, Temporary> {
+    ) -> Result<Listing<'a>, Temporary> {
         let sender = match sender {
             Some(sender) if self.stays(sender) => Some(Cow::Borrowed(sender)),
             sender => self.sender(sender, Mapping::Off, trace).await?.map(Cow::Owned),
         };
-        let address = match self.stays(address) {
-            true => Cow::Borrowed(address),
-            false => Cow::Owned(self.recipient(address, Mapping::Off, trace).await?),
+        let (purpose, sender) = (Purpose::Delivery, sender.as_deref());
+        let route = match self.stays(address) {
+            true => self.resolve(purpose, sender, address, trace).await?,
+            false => {
+                let address = self.recipient(address, Mapping::Off, trace).await?;
+                self.resolve(purpose, sender, &address, trace).await?.into_owned()
+            }
         };
-        let route = self.resolve(Purpose::Delivery, sender.as_deref(), &address, trace).await?;
         if route.invalid {
             return Ok(Listing::Invalid);
         }
@@ -218,7 +221,8 @@ mod tests {
 
     fn listing(recipient: &str, role: Role) -> String {
         let rewriter = rewriter(TABLES);
-        let listed = block_on(rewriter.listed(None, &address(recipient), role, &mut Unwatched));
+        let recipient = address(recipient);
+        let listed = block_on(rewriter.listed(None, &recipient, role, &mut Unwatched));
         match listed.unwrap() {
             Listing::Listed(route) => format!("{} listed", route.class),
             Listing::Replaced(route) => format!("{} replaced", route.class),

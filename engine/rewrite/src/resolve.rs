@@ -24,18 +24,18 @@ pub enum Purpose {
     Verification,
 }
 
-/// Where a recipient goes.
+/// Where a recipient goes. Nearly always that is in main.cf and in the recipient, and nothing is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct Route<'a> {
     /// The class of its domain.
     pub class: Class,
     /// The service that delivers.
-    pub transport: Box<str>,
+    pub transport: Cow<'a, str>,
     /// What it delivers to: a domain, `[host]:port`, a socket; a reason, where the transport is `error` or
     /// `retry`.
-    pub nexthop: Box<str>,
+    pub nexthop: Cow<'a, str>,
     /// The recipient with a domain, routes through this host taken off.
-    pub recipient: Address,
+    pub recipient: Cow<'a, Address>,
     /// There is more than a name before the domain: `user%there@here`, `there!user@here`. From a client
     /// that is not trusted, such mail is for nobody (`allow_untrusted_routing`).
     pub routed: bool,
@@ -43,7 +43,19 @@ pub struct Route {
     pub invalid: bool,
 }
 
-impl Route {
+impl Route<'_> {
+    /// For whoever keeps it.
+    pub fn into_owned(self) -> Route<'static> {
+        Route {
+            class: self.class,
+            transport: Cow::Owned(self.transport.into_owned()),
+            nexthop: Cow::Owned(self.nexthop.into_owned()),
+            recipient: Cow::Owned(self.recipient.into_owned()),
+            routed: self.routed,
+            invalid: self.invalid,
+        }
+    }
+
     /// What `error` and `retry` say: a status, and a text.
     pub fn failure(&self) -> Option<(Status, &str)> {
         let status = match &*self.transport {
@@ -57,16 +69,22 @@ impl Route {
 
 /// A way out that can still change.
 #[derive(Debug)]
-pub(crate) struct Way {
-    pub(crate) transport: Box<str>,
-    pub(crate) nexthop: Box<str>,
+pub(crate) struct Way<'a> {
+    pub(crate) transport: Cow<'a, str>,
+    pub(crate) nexthop: Cow<'a, str>,
 }
 
-impl Way {
+impl<'a> Way<'a> {
     /// A transport of main.cf; what it names as its next hop counts more than `nexthop`.
-    fn of(transport: &Transport, nexthop: &str) -> Self {
-        let nexthop = transport.nexthop.as_deref().unwrap_or(nexthop);
-        Self { transport: transport.name.clone(), nexthop: nexthop.into() }
+    fn of(transport: &'a Transport, nexthop: Cow<'a, str>) -> Self {
+        let nexthop = transport.nexthop.as_deref().map_or(nexthop, Cow::Borrowed);
+        Self { transport: Cow::Borrowed(&transport.name), nexthop }
+    }
+
+    /// A transport that a table has.
+    fn of_table(transport: Transport, nexthop: Cow<'a, str>) -> Self {
+        let own = |text: Box<str>| Cow::Owned(text.into_string());
+        Self { transport: own(transport.name), nexthop: transport.nexthop.map_or(nexthop, own) }
     }
 
     pub(crate) fn seen<T: Trace>(&self, rule: &'static str, trace: &mut T) {
@@ -98,13 +116,13 @@ struct Ended<'a> {
 impl Rewriter {
     /// Where mail of this sender to this recipient goes. Both are rewritten, see [`Self::recipient`] and
     /// [`Self::expand`].
-    pub async fn resolve<T: Trace>(
-        &self,
+    pub async fn resolve<'a, T: Trace>(
+        &'a self,
         purpose: Purpose,
         sender: Option<&Address>,
-        recipient: &Address,
+        recipient: &'a Address,
         trace: &mut T,
-    ) -> Result<Route, Temporary> {
+    ) -> Result<Route<'a>, Temporary> {
         let external = recipient.as_str();
         let plain = is_plain_as_it_is(external.as_bytes());
         let ended = match plain {
@@ -116,18 +134,22 @@ impl Rewriter {
             false => self.without_own_domains(external, trace).await?,
         };
         let Some(ended) = self.with_valid_domain(ended, trace).await? else {
-            return Ok(invalid(recipient));
+            return Ok(invalid(Cow::Borrowed(recipient)));
         };
         let internal = &*ended.internal;
         let (user, domain) = internal.rsplit_once('@').unwrap_or((internal, ""));
+        let nexthop = match &ended.internal {
+            Cow::Borrowed(_) => Cow::Borrowed(recipient.domain()),
+            Cow::Owned(_) => Cow::Owned(domain.to_owned()),
+        };
         // Routing operators are looked for even where they mean nothing here: what the next host makes of
         // them is unknown.
         let routed = user.contains(['@', '!', '%']);
         let end = match *internal == *external {
-            true => recipient.clone(),
+            true => Cow::Borrowed(recipient),
             false => match Address::parse(requoted(internal).as_bytes()) {
-                Ok(address) => address,
-                Err(_) => return Ok(invalid(recipient)),
+                Ok(address) => Cow::Owned(address),
+                Err(_) => return Ok(invalid(Cow::Borrowed(recipient))),
             },
         };
         let class = match ended.local {
@@ -136,15 +158,15 @@ impl Rewriter {
         };
         self.warn_of_overlaps(class, domain, trace).await;
         let ways = self.ways(purpose);
-        let mut way = self.way(&ways, class, sender, domain, trace).await?;
+        let mut way = self.way(&ways, class, sender, &nexthop, trace).await?;
         if class != Class::VirtualAlias && !ways.transport_maps.list.is_empty() {
             let maps = ways.transport_maps;
-            self.look_up_transport(maps, end.as_str(), domain, &mut way, trace).await?;
+            self.look_up_transport(maps, end.as_str(), nexthop, &mut way, trace).await?;
         }
         self.look_up_relocated(&end, &mut way, trace).await?;
         // A program may take such a name for an option; here nobody gets around it.
         if internal.starts_with('-') && !self.settings.routing.allow_min_user {
-            return Ok(invalid(&end));
+            return Ok(invalid(end));
         }
         let Way { transport, nexthop } = way;
         Ok(Route { class, transport, nexthop, recipient: end, routed, invalid: false })
@@ -199,32 +221,32 @@ impl Rewriter {
     }
 
     /// What main.cf says of a class.
-    async fn way<T: Trace>(
+    async fn way<'a, T: Trace>(
         &self,
-        ways: &Ways<'_>,
+        ways: &Ways<'a>,
         class: Class,
         sender: Option<&Address>,
-        domain: &str,
+        domain: &Cow<'a, str>,
         trace: &mut T,
-    ) -> Result<Way, Temporary> {
+    ) -> Result<Way<'a>, Temporary> {
         let (rule, way) = match class {
-            Class::Local => (ways.local.0, Way::of(ways.local.1, domain)),
+            Class::Local => (ways.local.0, Way::of(ways.local.1, domain.clone())),
             Class::VirtualMailbox => {
-                (ways.virtual_mailbox.0, Way::of(ways.virtual_mailbox.1, domain))
+                (ways.virtual_mailbox.0, Way::of(ways.virtual_mailbox.1, domain.clone()))
             }
             Class::VirtualAlias => {
                 let table = match self.settings.classes.show_user_unknown_table_name {
                     true => " in virtual alias table",
                     false => "",
                 };
-                let nexthop = format!("5.1.1 User unknown{table}").into();
+                let nexthop = Cow::Owned(format!("5.1.1 User unknown{table}"));
                 ("virtual_alias_domains", Way { transport: "error".into(), nexthop })
             }
             Class::Relay | Class::Default => {
                 let (relay_rule, nexthop) = self.nexthop(ways, sender, domain, trace).await?;
                 let way = match class {
-                    Class::Relay => (ways.relay.0, Way::of(ways.relay.1, &nexthop)),
-                    _ => self.default_way(ways, sender, &nexthop, trace).await?,
+                    Class::Relay => (ways.relay.0, Way::of(ways.relay.1, nexthop)),
+                    _ => self.default_way(ways, sender, nexthop, trace).await?,
                 };
                 if T::STEPS && relay_rule != "domain" {
                     way.1.seen(relay_rule, trace);
@@ -241,7 +263,7 @@ impl Rewriter {
         &self,
         ways: &Ways<'a>,
         sender: Option<&Address>,
-        domain: &'a str,
+        domain: &Cow<'a, str>,
         trace: &mut T,
     ) -> Result<(&'static str, Cow<'a, str>), Temporary> {
         let maps = ways.relayhost_maps;
@@ -250,26 +272,26 @@ impl Rewriter {
             return Ok((maps.parameter, Cow::Owned(relay)));
         }
         match ways.relayhost {
-            (_, "") => Ok(("domain", Cow::Borrowed(domain))),
+            (_, "") => Ok(("domain", domain.clone())),
             (rule, relayhost) => Ok((rule, Cow::Borrowed(relayhost))),
         }
     }
 
     /// A sender's transport, or that of all.
-    async fn default_way<T: Trace>(
+    async fn default_way<'a, T: Trace>(
         &self,
-        ways: &Ways<'_>,
+        ways: &Ways<'a>,
         sender: Option<&Address>,
-        nexthop: &str,
+        nexthop: Cow<'a, str>,
         trace: &mut T,
-    ) -> Result<(&'static str, Way), Temporary> {
+    ) -> Result<(&'static str, Way<'a>), Temporary> {
         let maps = ways.default_maps;
         let null = &self.settings.routing.empty_address_default_transport_maps_lookup_key;
         let Some(text) = self.of_sender(maps, sender, null, trace).await? else {
             return Ok((ways.default.0, Way::of(ways.default.1, nexthop)));
         };
         match Transport::parse(&text) {
-            Some(transport) => Ok((maps.parameter, Way::of(&transport, nexthop))),
+            Some(transport) => Ok((maps.parameter, Way::of_table(transport, nexthop))),
             // `:nexthop` names no transport, and none is not a way to send mail.
             None => Err(Temporary::NoAddress {
                 parameter: maps.parameter,
@@ -304,7 +326,7 @@ impl Rewriter {
     async fn look_up_relocated<T: Trace>(
         &self,
         recipient: &Address,
-        way: &mut Way,
+        way: &mut Way<'_>,
         trace: &mut T,
     ) -> Result<(), Temporary> {
         let routing = &self.settings.routing;
@@ -323,7 +345,7 @@ impl Rewriter {
                 "5.2.0 Mailbox is unavailable".to_owned()
             }
         };
-        *way = Way { transport: "error".into(), nexthop: nexthop.into() };
+        *way = Way { transport: "error".into(), nexthop: Cow::Owned(nexthop) };
         way.seen("relocated_maps", trace);
         Ok(())
     }
@@ -466,12 +488,12 @@ impl Rewriter {
 }
 
 /// postfix `src/qmgr/qmgr_message.c`
-fn invalid(recipient: &Address) -> Route {
+fn invalid(recipient: Cow<'_, Address>) -> Route<'_> {
     Route {
         class: Class::Default,
         transport: "error".into(),
         nexthop: "5.1.3 bad address syntax".into(),
-        recipient: recipient.clone(),
+        recipient,
         routed: false,
         invalid: true,
     }
@@ -494,16 +516,17 @@ mod tests {
     const CLASSES: &str = "mydestination = mx.example.com, local.example\nrelay_domains = relay.example\n\
                            virtual_alias_domains = alias.example\nvirtual_mailbox_domains = mbox.example\n";
 
-    fn resolved(main_cf: &str, recipient: &str) -> Route {
+    fn resolved(main_cf: &str, recipient: &str) -> Route<'static> {
         let rewriter = rewriter(&[CLASSES, main_cf].concat());
         let sender = address("s@sender.example");
+        let recipient = address(recipient);
         let route = block_on(rewriter.resolve(
             Purpose::Delivery,
             Some(&sender),
-            &address(recipient),
+            &recipient,
             &mut Unwatched,
         ));
-        route.unwrap()
+        route.unwrap().into_owned()
     }
 
     fn way(main_cf: &str, recipient: &str) -> String {
@@ -545,7 +568,7 @@ mod tests {
         ] {
             let route = resolved("", recipient);
             assert_eq!(route.class, Class::Default, "{recipient}");
-            assert_eq!(route.recipient, address("u@other.example"), "{recipient}");
+            assert_eq!(*route.recipient, address("u@other.example"), "{recipient}");
         }
         // Not for us to open, but the next host may.
         for recipient in [

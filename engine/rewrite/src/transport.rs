@@ -1,5 +1,7 @@
 //! transport(5): another way for some recipients (postfix `src/trivial-rewrite/transport.c`).
 
+use std::borrow::Cow;
+
 use table::Parents;
 use table::order::{TRANSPORT, TRANSPORT_PARENTS};
 
@@ -14,12 +16,12 @@ const NO_REASON: &str = "Address is undeliverable";
 
 impl Rewriter {
     /// Changes the way where the table has something for the recipient.
-    pub(crate) async fn look_up_transport<T: Trace>(
+    pub(crate) async fn look_up_transport<'a, T: Trace>(
         &self,
         maps: Maps<'_>,
         recipient: &str,
-        domain: &str,
-        way: &mut Way,
+        domain: Cow<'a, str>,
+        way: &mut Way<'a>,
         trace: &mut T,
     ) -> Result<(), Temporary> {
         let forms = match self.transport_parents {
@@ -35,17 +37,17 @@ impl Rewriter {
     }
 }
 
-impl Way {
+impl<'a> Way<'a> {
     /// `:` changes nothing, `:nexthop` the next hop alone; `transport:` goes to the recipient's domain.
-    fn take(&mut self, value: &str, domain: &str) {
+    fn take(&mut self, value: &str, domain: Cow<'a, str>) {
         let (transport, nexthop) = value.split_once(':').unwrap_or((value, ""));
         if !transport.is_empty() {
-            self.transport = transport.into();
+            self.transport = Cow::Owned(transport.to_owned());
             let fails = matches!(transport, "error" | "retry");
-            self.nexthop = if fails { NO_REASON } else { domain }.into();
+            self.nexthop = if fails { Cow::Borrowed(NO_REASON) } else { domain };
         }
         if !nexthop.is_empty() {
-            self.nexthop = nexthop.into();
+            self.nexthop = Cow::Owned(nexthop.to_owned());
         }
     }
 }
