@@ -22,6 +22,7 @@ mod postfix;
 mod postmap;
 mod privilege;
 mod reload;
+mod rewriters;
 mod routes;
 mod sandbox;
 mod serve;

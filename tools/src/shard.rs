@@ -15,13 +15,13 @@ use mail::Time;
 use mail::log::{Event, Record};
 use maillog::Pen;
 use queue::{Driver, OpenError, Opened, Options, RingDisk, Slice};
-use rewrite::Rewriter;
 use ring::Arena;
 use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::{Arrivals, Dispatch, Following, LogLine, Slices};
 use crate::freshness::{self, Asked};
 use crate::listening::{self, Endpoint};
+use crate::rewriters::OwnAddresses;
 use crate::routes;
 
 /// The service whose parameters say where mail goes.
@@ -217,21 +217,9 @@ impl Gates {
     }
 }
 
-/// The network addresses of the machine.
-#[derive(Clone)]
-struct OwnAddresses(Vec<IpAddr>);
-
-impl OwnAddresses {
-    fn rewriter(&self, settings: &Arc<Snapshot>) -> Arc<Rewriter> {
-        let own = rewrite::own_addresses(settings, &self.0);
-        Arc::new(Rewriter::new(Arc::clone(settings), own))
-    }
-}
-
 /// The dispatcher's share of a configuration.
 fn following(all: &Arc<Configuration>, own: &OwnAddresses, shards: usize) -> Following {
-    // What trivial-rewrite answers the queue manager, under the name that the queue manager asks it by.
-    let rewriter = own.rewriter(all.snapshot_of(QMGR));
+    let rewriter = own.rewriter(all, all.snapshot_of(QMGR));
     let parameters = parameters(&all.base, shards);
     Following { all: Arc::clone(all), rewriter, parameters }
 }
@@ -283,10 +271,12 @@ impl Front {
         let log = |of: &Snapshot| self.pens.line(Some(of.log.syslog_name.clone()));
         let gate = self.gates.of(&endpoint.service, service.process_limit.or_default(0));
         let shard = Rc::clone(&self.shard);
-        let rewriter = self.own_addresses.rewriter(snapshot);
+        let rewriter = self.own_addresses.rewriter(all, snapshot);
         let cleanup = all.snapshot_of(&snapshot.smtpd.cleanup_service_name);
-        let cleanup =
-            CleanupService { rewriter: self.own_addresses.rewriter(cleanup), log: log(cleanup) };
+        let cleanup = CleanupService {
+            rewriter: self.own_addresses.rewriter(all, cleanup),
+            log: log(cleanup),
+        };
         let (transports, log) = (routes::delivering(all), log(snapshot));
         Some(Service::new(shard, &service.name, rewriter, cleanup, transports, gate, log))
     }

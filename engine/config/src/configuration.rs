@@ -77,8 +77,10 @@ impl Configuration {
             }
         }
         for ServiceConfig { service, snapshot } in &services {
-            if let Some(problem) = cleanup_that_is_missing(service, snapshot, &services) {
-                problems.add(&problem, Some(service));
+            for asked in &ASKED {
+                if let Some(problem) = asked.that_is_missing(service, snapshot, &services) {
+                    problems.add(&problem, Some(service));
+                }
             }
         }
         let problems = problems.sorted();
@@ -113,22 +115,56 @@ impl Configuration {
     }
 }
 
-/// Mail that is to be cleaned up by rules that are not there would be cleaned up by others. Where master.cf has no
-/// cleanup at all, those of main.cf are meant.
-fn cleanup_that_is_missing(
-    service: &Service,
-    snapshot: &Snapshot,
-    services: &[ServiceConfig],
-) -> Option<Problem> {
-    const NAME: &str = "cleanup_service_name";
-    let wanted = &*snapshot.smtpd.cleanup_service_name;
-    let is_it =
-        |it: &ServiceConfig| it.service.command == Command::Cleanup && *it.service.name == *wanted;
-    if service.command != Command::Smtpd || wanted == "cleanup" || services.iter().any(is_it) {
-        return None;
+/// A service that others ask by a name, which a parameter says.
+struct Asked {
+    parameter: &'static str,
+    name: fn(&Snapshot) -> &str,
+    /// Where master.cf has none of this name, main.cf is meant.
+    default: &'static str,
+    /// What it is to be.
+    command: Command,
+    /// Who asks.
+    by: &'static [Command],
+}
+
+const ASKED: [Asked; 2] = [
+    Asked {
+        parameter: "cleanup_service_name",
+        name: |snapshot| &snapshot.smtpd.cleanup_service_name,
+        default: "cleanup",
+        command: Command::Cleanup,
+        by: &[Command::Smtpd],
+    },
+    Asked {
+        parameter: "rewrite_service_name",
+        name: |snapshot| &snapshot.rewriting.rewrite_service_name,
+        default: "rewrite",
+        command: Command::TrivialRewrite,
+        by: &[Command::Smtpd, Command::Cleanup, Command::Qmgr],
+    },
+];
+
+impl Asked {
+    /// Mail that is to be treated by rules that are not there would be treated by others.
+    fn that_is_missing(
+        &self,
+        service: &Service,
+        snapshot: &Snapshot,
+        services: &[ServiceConfig],
+    ) -> Option<Problem> {
+        let wanted = (self.name)(snapshot);
+        let is_it =
+            |it: &ServiceConfig| it.service.command == self.command && *it.service.name == *wanted;
+        if !self.by.contains(&service.command)
+            || wanted == self.default
+            || services.iter().any(is_it)
+        {
+            return None;
+        }
+        let cause = format!("expected the name of a {} service in master.cf", self.command);
+        let position = snapshot.settings().position(self.parameter);
+        Some(Problem::error(position, self.parameter, Some(wanted), cause))
     }
-    let cause = "expected the name of a cleanup service in master.cf".to_owned();
-    Some(Problem::error(snapshot.settings().position(NAME), NAME, Some(wanted), cause))
 }
 
 /// Parameters whose value is another one for each service.
@@ -307,6 +343,20 @@ mod tests {
         let all = built("", &[server, cleanup].concat()).unwrap();
         assert!(!all.snapshot_of("checked").content.header_checks.is_empty());
         assert!(all.services[0].snapshot.content.header_checks.is_empty());
+    }
+
+    #[test]
+    fn a_rewriter_that_is_not_in_master_cf_is_an_error_for_who_asks_it() {
+        let services = "smtp inet n - n - - smtpd\nvirtual unix - n n - - virtual\n";
+        let missing = "main.cf:1: rewrite_service_name: found \"other\", expected the name of a \
+                       trivial-rewrite service in master.cf (with what smtp/inet at master.cf:1 sets)";
+        let main_cf = "rewrite_service_name = other\n";
+        assert_eq!(built(main_cf, services).unwrap_err(), [missing]);
+        let other = "other unix - - n - - trivial-rewrite -o transport_maps=static:discard\n";
+        let all = built(main_cf, &[services, other].concat()).unwrap();
+        assert!(!all.snapshot_of("other").routing.transport_maps.is_empty());
+        let wrong = "other unix - - n - - virtual\n";
+        assert!(built(main_cf, &[services, wrong].concat()).is_err());
     }
 
     #[test]

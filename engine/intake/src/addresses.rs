@@ -64,7 +64,7 @@ impl Addresses for Rewriters {
 
     fn leaves(&self, address: &Address) -> bool {
         let (local, domain) = (address.local(), address.domain());
-        let completed = match self.rewriter.settings().rewriting.append_dot_mydomain {
+        let completed = match self.rewriter.completes_domains() {
             true => domain.contains('.'),
             false => !domain.is_empty(),
         };

@@ -74,8 +74,7 @@ impl Rewriter {
         external: &'a str,
         trace: &mut T,
     ) -> Cow<'a, str> {
-        let origin = self.local_origin();
-        match completed(&self.settings.rewriting, origin, external.as_bytes(), trace) {
+        match completed(self.trivial().local_origin(), external.as_bytes(), trace) {
             Cow::Borrowed(_) => Cow::Borrowed(external),
             // Text stays text, see `find`.
             Cow::Owned(bytes) => match String::from_utf8(bytes) {

@@ -62,7 +62,7 @@ impl Rewriter {
     /// Whether [`Self::header`] changes anything in such a message, so that headers need not be taken apart
     /// for nothing.
     pub fn rewrites_headers(&self, context: HeaderContext) -> bool {
-        context == HeaderContext::Local || self.remote_origin().is_some()
+        self.origin(context).is_some()
     }
 
     /// One address in external form, completed and nothing else.
@@ -73,7 +73,7 @@ impl Rewriter {
         trace: &mut T,
     ) -> Cow<'t, [u8]> {
         match self.origin(context) {
-            Some(origin) => completed(&self.settings.rewriting, origin, external, trace),
+            Some(origin) => completed(origin, external, trace),
             None => Cow::Borrowed(external),
         }
     }
@@ -98,7 +98,7 @@ impl Rewriter {
         };
         let rules = &self.settings.rewriting;
         rewritten(name, value, rules.header_address_token_limit, async |external: &[u8]| {
-            let completed = completed(rules, origin, external, trace);
+            let completed = completed(origin, external, trace);
             let Ok(text) = std::str::from_utf8(&completed) else {
                 return Ok(Some(completed.into_owned()));
             };
@@ -110,8 +110,11 @@ impl Rewriter {
 
     fn origin(&self, context: HeaderContext) -> Option<Origin<'_>> {
         match context {
-            HeaderContext::Local => Some(self.local_origin()),
-            HeaderContext::Remote => self.remote_origin(),
+            HeaderContext::Local => Some(self.trivial().local_origin()),
+            // Whether at all is this service's to say (postfix `src/cleanup/cleanup_envelope.c`).
+            HeaderContext::Remote => {
+                self.remote_origin().and_then(|_| self.trivial().remote_origin())
+            }
         }
     }
 }

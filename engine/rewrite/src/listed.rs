@@ -116,7 +116,7 @@ impl Rewriter {
     /// Nearly every address is complete as it was given.
     fn stays(&self, address: &Address) -> bool {
         let text = address.as_str();
-        let plain = match self.settings.rewriting.append_dot_mydomain {
+        let plain = match self.completes_domains() {
             true => is_plain(text.as_bytes()),
             false => is_plain_as_it_is(text.as_bytes()),
         };

@@ -62,9 +62,7 @@ impl Rewriter {
         let mut addresses = Addresses::new();
         for number in 0..list.len() {
             let external = list.external(number);
-            let rules = &self.settings.rewriting;
-            let origin = self.local_origin();
-            let whole = completed(rules, origin, &external, &mut Unwatched);
+            let whole = completed(self.trivial().local_origin(), &external, &mut Unwatched);
             // What is text stays text; a table holds nothing else.
             let Ok(whole) = std::str::from_utf8(&whole) else { continue };
             addresses.push(extended(&requoted(&unquoted(whole)), extension));

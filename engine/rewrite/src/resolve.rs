@@ -123,6 +123,16 @@ impl Rewriter {
         recipient: &'a Address,
         trace: &mut T,
     ) -> Result<Route<'a>, Temporary> {
+        self.trivial().route(purpose, sender, recipient, trace).await
+    }
+
+    async fn route<'a, T: Trace>(
+        &'a self,
+        purpose: Purpose,
+        sender: Option<&Address>,
+        recipient: &'a Address,
+        trace: &mut T,
+    ) -> Result<Route<'a>, Temporary> {
         let external = recipient.as_str();
         let plain = is_plain_as_it_is(external.as_bytes());
         let ended = match plain {
@@ -356,8 +366,8 @@ impl Rewriter {
         external: &str,
         trace: &mut T,
     ) -> Result<Ended<'a>, Temporary> {
-        let rules = &self.settings.rewriting;
         let origin = self.local_origin();
+        let rules = origin.rules;
         let mut tokens = Tokens::scan(external.as_bytes());
         // The latest `@domain` that was taken off.
         let mut taken: Option<Vec<u8>> = None;
@@ -379,12 +389,12 @@ impl Rewriter {
                 || rules.swap_bangpath && tokens.rfind(b'!').is_some()
                 || rules.allow_percent_hack && tokens.rfind(b'%').is_some();
             if routes {
-                complete(rules, origin, &mut tokens, trace);
+                complete(origin, &mut tokens, trace);
                 continue;
             }
             if let Some(opened) = self.opened(&tokens) {
                 noted("resolve_dequoted_address", &mut tokens, trace, |tokens| *tokens = opened);
-                complete(rules, origin, &mut tokens, trace);
+                complete(origin, &mut tokens, trace);
                 continue;
             }
             let empty = match tokens.list() {

@@ -18,6 +18,8 @@ pub struct Rewriter {
     pub(crate) own_addresses: Box<[IpAddr]>,
     pub(crate) relay_parents: Parents,
     pub(crate) transport_parents: Parents,
+    /// Whom this service asks to complete and resolve addresses, where that is another.
+    pub(crate) trivial: Option<Arc<Rewriter>>,
 }
 
 /// Whether addresses are replaced by tables: `receive_override_options` may say no.
@@ -57,7 +59,25 @@ impl Rewriter {
             transport_parents: has("transport_maps"),
             own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
             settings,
+            trivial: None,
         }
+    }
+
+    /// Has addresses completed and resolved by another service: `rewrite_service_name`. Tables of addresses,
+    /// copies and lists of users stay this one's.
+    #[must_use]
+    pub fn with_trivial(self, trivial: Arc<Self>) -> Self {
+        Self { trivial: Some(trivial), ..self }
+    }
+
+    /// Who completes and resolves.
+    pub(crate) fn trivial(&self) -> &Self {
+        self.trivial.as_deref().unwrap_or(self)
+    }
+
+    /// Whether a domain without a dot gets one: `append_dot_mydomain`.
+    pub fn completes_domains(&self) -> bool {
+        self.trivial().settings.rewriting.append_dot_mydomain
     }
 
     /// The configuration.
@@ -67,16 +87,17 @@ impl Rewriter {
 
     /// What envelope addresses and headers of local mail are completed with.
     pub(crate) fn local_origin(&self) -> Origin<'_> {
-        let site = &self.settings.site;
+        let (rules, site) = (&self.settings.rewriting, &self.settings.site);
         let names = ["append_at_myorigin", "append_dot_mydomain"];
-        Origin { domain: &site.myorigin, parent: &site.mydomain, names }
+        Origin { rules, domain: &site.myorigin, parent: &site.mydomain, names }
     }
 
     /// What headers of other mail are completed with; `None` where they stay as they are.
     pub(crate) fn remote_origin(&self) -> Option<Origin<'_>> {
-        let domain = &*self.settings.rewriting.remote_header_rewrite_domain;
+        let rules = &self.settings.rewriting;
+        let domain = &*rules.remote_header_rewrite_domain;
         let names = ["remote_header_rewrite_domain"; 2];
-        (!domain.is_empty()).then_some(Origin { domain, parent: domain, names })
+        (!domain.is_empty()).then_some(Origin { rules, domain, parent: domain, names })
     }
 
     /// `local_header_rewrite_clients`: whether headers of mail from this client are rewritten as those of
@@ -147,4 +168,52 @@ fn interface(item: &str) -> Option<IpAddr> {
 /// A list that cannot tell.
 pub(crate) fn known(parameter: &'static str, matched: Matched) -> Result<bool, Temporary> {
     matched.known().map_err(|trouble| Temporary::Unavailable { parameter, trouble })
+}
+
+#[cfg(test)]
+mod tests {
+    use table::block_on;
+
+    use super::*;
+    use crate::testing::{address, rewriter};
+    use crate::{Class, HeaderContext, Listing, Purpose, Role, Unwatched};
+
+    #[test]
+    fn what_completes_and_resolves_has_settings_of_its_own() {
+        let own = "myorigin = own.example\nvirtual_mailbox_domains = mbox.example\n\
+                   virtual_mailbox_maps = inline:{ u@mbox.example=x }\nvirtual_transport = own\n\
+                   canonical_maps = inline:{ c@other.example=u@mbox.example }\n";
+        let other = "myorigin = other.example\nvirtual_mailbox_domains = mbox.example\n\
+                     virtual_mailbox_maps =\nvirtual_transport = other\nappend_dot_mydomain = yes\n\
+                     canonical_maps = inline:{ u@mbox.example=v@mbox.example }\n";
+        let both = rewriter(own).with_trivial(Arc::new(rewriter(other)));
+        let nobody = &mut Unwatched;
+        // Completed by the other one, replaced by its own table.
+        let sender = block_on(both.sender(Some(&address("c")), crate::Mapping::On, nobody));
+        assert_eq!(sender.unwrap(), Some(address("u@mbox.example")));
+        assert!(both.completes_domains());
+        let local = both.completed(HeaderContext::Local, b"x", nobody);
+        assert_eq!(&*local, b"x@other.example");
+        // The way is the other one's, the list of users its own.
+        let route =
+            block_on(both.resolve(Purpose::Delivery, None, &address("u@mbox.example"), nobody));
+        let route = route.unwrap();
+        assert_eq!((route.class, &*route.transport), (Class::VirtualMailbox, "other"));
+        for (user, is_listed) in [("u@mbox.example", true), ("v@mbox.example", false)] {
+            let listing = block_on(both.listed(None, &address(user), Role::Recipient, nobody));
+            assert_eq!(matches!(listing, Ok(Listing::Listed(_))), is_listed, "{user}");
+        }
+    }
+
+    #[test]
+    fn whether_headers_of_strangers_are_completed_at_all_is_not_for_the_other_to_say() {
+        let with = "remote_header_rewrite_domain = domain.invalid\n";
+        for (own, other, done) in
+            [(with, with, "x@domain.invalid"), ("", with, "x"), (with, "", "x")]
+        {
+            let both = rewriter(own).with_trivial(Arc::new(rewriter(other)));
+            let headers = both.completed(HeaderContext::Remote, b"x", &mut Unwatched);
+            assert_eq!(&*headers, done.as_bytes());
+        }
+    }
 }

@@ -10,6 +10,8 @@ use crate::trace::{Step, Trace};
 /// What incomplete addresses are completed with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
+    /// How.
+    pub(crate) rules: &'a Rewriting,
     /// Behind the `@` of an address that has none.
     pub(crate) domain: &'a str,
     /// Behind a domain that has no dot.
@@ -77,12 +79,11 @@ const WORDS: [u8; 256] = {
 
 /// Completes an address in external form.
 pub(crate) fn completed<'t, T: Trace>(
-    rules: &Rewriting,
     origin: Origin<'_>,
     external: &'t [u8],
     trace: &mut T,
 ) -> Cow<'t, [u8]> {
-    let stays = if rules.append_dot_mydomain { is_plain } else { is_plain_as_it_is };
+    let stays = if origin.rules.append_dot_mydomain { is_plain } else { is_plain_as_it_is };
     if external.is_empty() || stays(external) {
         return Cow::Borrowed(external);
     }
@@ -90,17 +91,12 @@ pub(crate) fn completed<'t, T: Trace>(
     if tokens.list().is_empty() {
         return Cow::Borrowed(external);
     }
-    complete(rules, origin, &mut tokens, trace);
+    complete(origin, &mut tokens, trace);
     Cow::Owned(tokens.external())
 }
 
 /// The same on tokens, of which there is at least one.
-pub(crate) fn complete<T: Trace>(
-    rules: &Rewriting,
-    origin: Origin<'_>,
-    tokens: &mut Tokens,
-    trace: &mut T,
-) {
+pub(crate) fn complete<T: Trace>(origin: Origin<'_>, tokens: &mut Tokens, trace: &mut T) {
     if let [only] = tokens.list() {
         if only.kind == Kind::Quoted && tokens.text(only).is_empty() {
             return;
@@ -119,15 +115,16 @@ pub(crate) fn complete<T: Trace>(
         noted("source route", tokens, trace, |tokens| tokens.remove_first(colon + 1));
     }
     if tokens.rfind(b'@').is_none() {
-        add_domain(rules, origin, tokens, trace);
+        add_domain(origin, tokens, trace);
     }
-    if rules.append_dot_mydomain && !origin.parent.is_empty() {
+    if origin.rules.append_dot_mydomain && !origin.parent.is_empty() {
         add_parent(origin, tokens, trace);
     }
     strip_dot(tokens, trace);
 }
 
-fn add_domain<T: Trace>(rules: &Rewriting, origin: Origin<'_>, tokens: &mut Tokens, trace: &mut T) {
+fn add_domain<T: Trace>(origin: Origin<'_>, tokens: &mut Tokens, trace: &mut T) {
+    let rules = origin.rules;
     if rules.swap_bangpath
         && let Some(bang) = tokens.find(b'!')
     {
@@ -213,8 +210,7 @@ mod tests {
             plain += 1;
             let origin = everything.local_origin();
             let mut tokens = mail::rfc5322::Tokens::scan(address.as_bytes());
-            let rules = &everything.settings.rewriting;
-            super::complete(rules, origin, &mut tokens, &mut crate::Unwatched);
+            super::complete(origin, &mut tokens, &mut crate::Unwatched);
             assert_eq!(tokens.external(), address.as_bytes());
         }
         assert_eq!(plain, 5 * 4 * 4, "x@y.z of letters, and of signs where they may be");

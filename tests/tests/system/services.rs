@@ -165,3 +165,54 @@ virtual      unix  -  n  n  -  -  virtual
         assert_eq!(reply.code, code, "{subject} at {port}: {reply:?}");
     }
 }
+
+/// Who asks which service for the way of a recipient: the server for its checks, cleanup for what incomplete
+/// addresses are completed with, the queue manager for where it delivers.
+#[test]
+fn addresses_are_completed_and_resolved_as_the_service_says_that_is_asked() {
+    let server = Setup::new()
+        .main_cf(&format!(
+            "{MAIN_CF}\nvirtual_mailbox_domains = example.com example.net\nmydestination =
+    smtpd_recipient_restrictions = reject_unauth_destination"
+        ))
+        .master_cf(
+            "\
+smtp         inet  n  -  n  -  -  smtpd
+127.0.0.1:0  inet  n  -  n  -  -  smtpd
+    -o rewrite_service_name=closed -o cleanup_service_name=second
+cleanup      unix  n  -  n  -  0  cleanup
+second       unix  n  -  n  -  0  cleanup -o rewrite_service_name=net
+rewrite      unix  -  -  n  -  -  trivial-rewrite -o transport_maps=inline:{d@example.com=discard:}
+closed       unix  -  -  n  -  -  trivial-rewrite -o virtual_mailbox_domains=example.com
+net          unix  -  -  n  -  -  trivial-rewrite -o myorigin=example.net
+virtual      unix  -  n  n  -  -  virtual
+discard      unix  -  -  n  -  -  discard
+",
+        )
+        .start();
+    let ports = ports(&server);
+    let code = |port: u16, to: &str| {
+        let mut session = Session::greeted(port).expect("a session");
+        session.command("MAIL FROM:<>").expect("a reply");
+        session.command(&format!("RCPT TO:<{to}>")).expect("a reply").code
+    };
+    assert_eq!(code(ports[0], "a@example.net"), 250);
+    assert_eq!(code(ports[1], "a@example.net"), 554);
+    assert_eq!(code(ports[1], "a@example.com"), 250);
+
+    let send = |port: u16, to: &str, content: &str| {
+        let mut session = Session::greeted(port).expect("a session");
+        let reply = session.mail("x@client.example", &[to], content.as_bytes()).expect("a reply");
+        assert_eq!(reply.code, 250, "{to}");
+    };
+    send(ports[1], "b@example.com", "From: me\r\n\r\nx\r\n");
+    let mail = server.maildir_at("example.com", "b").wait_for_one();
+    let text = String::from_utf8_lossy(&mail.bytes);
+    assert!(text.contains("From: me@example.net"), "{text}");
+    // What the default service has for itself, the queue manager knows.
+    send(ports[0], "d@example.com", "\r\n");
+    server.wait_for_log(&["to=<d@example.com>", "relay=none", "status=sent"]);
+    let explained = server.ringpost(&["explain", "d@example.com"]);
+    assert!(explained.out.contains("resolved as rewrite at"), "{explained:?}");
+    assert!(explained.out.contains("discard"), "{explained:?}");
+}

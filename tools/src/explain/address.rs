@@ -15,6 +15,7 @@ use table::{Answer, Matched, block_on};
 
 use crate::cli::ExplainAddress;
 use crate::interfaces;
+use crate::rewriters::OwnAddresses;
 use crate::settings::Settings;
 
 /// sysexits.h: nobody knows, try again.
@@ -61,9 +62,13 @@ fn explain(
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.join("\n")
     })?;
-    let own = rewrite::own_addresses(&all.base, machine);
-    let rewriter = Rewriter::new(all.base, own);
+    let rewriter = OwnAddresses(machine.to_vec()).rewriter(&all, &all.base);
     let mut page = Page::default();
+    let asked = &*all.base.rewriting.rewrite_service_name;
+    if let Some(one) = all.find(asked).filter(|one| !one.service.overrides.is_empty()) {
+        let place = &one.service.position;
+        page.line(0, &format!("addresses are completed and resolved as {asked} at {place} says"));
+    }
     for (_, trouble) in catalog.troubles() {
         page.line(0, &format!("note: {trouble}"));
     }

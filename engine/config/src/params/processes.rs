@@ -79,9 +79,6 @@ known! {
     /// The queue manager.
     queue_service_name: Nonblank = "qmgr"
         => accepted "services call each other without names";
-    /// The service that rewrites and resolves addresses.
-    rewrite_service_name: Nonblank = "rewrite"
-        => unsupported "all services rewrite addresses by the same rules";
     /// The service that lists the queue.
     showq_service_name: Nonblank = "showq"
         => accepted "services call each other without names";

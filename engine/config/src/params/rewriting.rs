@@ -2,6 +2,7 @@
 
 use table::{MapList, MatchList};
 
+use crate::Nonblank;
 use crate::row::params;
 use crate::typed::List;
 use crate::typed::address::{
@@ -12,6 +13,9 @@ params! {
     /// How addresses are completed and replaced.
     Rewriting;
 
+    /// The trivial-rewrite service of master.cf that completes addresses, and says where they lead. Its own
+    /// parameters count for that.
+    rewrite_service_name: Nonblank = "rewrite";
     /// An address without a domain gets @$myorigin.
     append_at_myorigin: bool = "yes";
     /// A domain without a dot gets .$mydomain.
