@@ -1,11 +1,14 @@
 //! The dialogue's and cleanup's view of the configuration.
 
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use config::Snapshot;
-use table::{Matched, Parents, Trouble};
-use wire::{BareNewline, EhloKeywords, Policy};
+use table::{MatchList, Matched, Parents, Trouble};
+use wire::{BareNewline, EhloKeywords, Policy, Verbs};
 
 use crate::addresses::Rewriters;
 use crate::session::CLIENT_NAME;
@@ -82,14 +85,22 @@ impl Policies {
     }
 }
 
-/// What the default of `smtpd_forbidden_commands` has beside words. It is asked for each verb that is not
-/// known, without waiting, by the dialogue itself.
-const WITHOUT_LETTER: &str = "regexp:{{/^[^A-Z]/ Bogus}}";
+/// The verbs of a list. A table that cannot tell at once has none: Postfix, too, takes a failed lookup for
+/// nothing here (`src/smtpd/smtpd.c`).
+fn verbs(list: &MatchList) -> Verbs {
+    if list.is_empty() {
+        return Verbs::default();
+    }
+    let list = list.clone();
+    Verbs::that(move |verb| {
+        let asked = pin!(list.has(verb)).poll(&mut Context::from_waker(Waker::noop()));
+        matches!(asked, Poll::Ready(Matched::Yes))
+    })
+}
 
 fn policy(settings: &Snapshot, stress: bool) -> Policy {
     let (smtpd, content) = (&settings.smtpd, &settings.content);
     let count = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
-    let words = |list: &config::List| list.iter().map(|word| word.to_uppercase().into()).collect();
     Policy {
         hostname: settings.site.myhostname.clone(),
         banner: smtpd.smtpd_banner.clone(),
@@ -109,12 +120,8 @@ fn policy(settings: &Snapshot, stress: bool) -> Policy {
         smtputf8_enable: smtpd.smtputf8_enable,
         strict_smtputf8: smtpd.strict_smtputf8,
         strict_rfc821_envelopes: smtpd.strict_rfc821_envelopes,
-        noop_commands: words(&smtpd.smtpd_noop_commands),
-        forbidden_commands: words(&smtpd.smtpd_forbidden_commands),
-        forbid_commands_without_letter: smtpd
-            .smtpd_forbidden_commands
-            .iter()
-            .any(|item| **item == *WITHOUT_LETTER),
+        noop_commands: verbs(&smtpd.smtpd_noop_commands),
+        forbidden_commands: verbs(&smtpd.smtpd_forbidden_commands),
         soft_bounce: settings.site.soft_bounce,
         ..Policy::new(&settings.site.myhostname)
     }

@@ -337,7 +337,7 @@ impl Dialogue {
         let Some(first) = words.next().filter(|_| !line.contains(&0)) else {
             return self.garbage("500 5.5.2 Error: bad syntax", turn);
         };
-        if self.policy.noop_commands.iter().any(|word| first.is(word)) {
+        if self.policy.noop_commands.has(first.text) {
             self.say(turn, format_args!("250 2.0.0 Ok"));
             self.count_junk();
             return self.go_on(turn);
@@ -443,9 +443,7 @@ impl Dialogue {
 
     fn unknown(&mut self, line: &[u8], first: Word<'_>, turn: &mut Turn) -> Output {
         self.stage = Verb::Unknown.name();
-        let forbidden = self.policy.forbidden_commands.iter().any(|word| first.is(word))
-            || (self.policy.forbid_commands_without_letter && !first.text[0].is_ascii_alphabetic());
-        if forbidden || is_header(first.text) {
+        if is_header(first.text) || self.policy.forbidden_commands.has(first.text) {
             let client = self.peer();
             let line = escape_start(line);
             turn.warn(format!("non-SMTP command from {client}: {line}"));

@@ -28,6 +28,6 @@ pub use dsn::{DsnError, parse_envid, parse_notify, parse_orcpt, parse_ret, xtext
 pub use lines::{Line, Lines};
 pub use note::{Context, Note, quoted};
 pub use path::{PathError, parse_path};
-pub use policy::{BareNewline, EhloKeywords, Policy};
+pub use policy::{BareNewline, EhloKeywords, Policy, Verbs};
 pub use reply::{Refusal, Turn, Verdict};
 pub use tally::{Tally, Verb};

@@ -3,10 +3,13 @@
 //! The fields are Postfix's parameters of the same names, with its defaults; the shell fills them
 //! from the configuration. A session keeps the policy that it began with.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Immutable, shared by all sessions of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// `myhostname`: in the EHLO reply and in every 421.
     pub hostname: Box<str>,
@@ -46,12 +49,10 @@ pub struct Policy {
     pub strict_smtputf8: bool,
     /// `strict_rfc821_envelopes`: addresses need their angle brackets.
     pub strict_rfc821_envelopes: bool,
-    /// `smtpd_noop_commands`, upper case: answered with 250 and otherwise ignored.
-    pub noop_commands: Box<[Box<str>]>,
-    /// The words of `smtpd_forbidden_commands`, upper case: the session ends with 221.
-    pub forbidden_commands: Box<[Box<str>]>,
-    /// The pattern `/^[^A-Z]/` of `smtpd_forbidden_commands`: ends the session likewise.
-    pub forbid_commands_without_letter: bool,
+    /// `smtpd_noop_commands`: answered with 250 and otherwise ignored.
+    pub noop_commands: Verbs,
+    /// `smtpd_forbidden_commands`: the session ends with 221.
+    pub forbidden_commands: Verbs,
     /// `soft_bounce`: every 5xx is said as 4xx.
     pub soft_bounce: bool,
 }
@@ -79,9 +80,12 @@ impl Policy {
             smtputf8_enable: true,
             strict_smtputf8: true,
             strict_rfc821_envelopes: false,
-            noop_commands: Box::default(),
-            forbidden_commands: ["CONNECT", "GET", "POST"].map(Into::into).into(),
-            forbid_commands_without_letter: true,
+            noop_commands: Verbs::default(),
+            forbidden_commands: Verbs::that(|verb| {
+                let is = |word: &&str| verb.eq_ignore_ascii_case(word);
+                ["CONNECT", "GET", "POST"].iter().any(is)
+                    || !verb.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            }),
             soft_bounce: false,
         }
     }
@@ -89,6 +93,31 @@ impl Policy {
     /// Whether somebody wants to know about bare LF in content, which costs a pass to find.
     pub fn watches_bare_lf(&self) -> bool {
         matches!(self.forbid_bare_newline, BareNewline::Note | BareNewline::Reject)
+    }
+}
+
+/// Verbs that the administrator has listed, by words or by tables. Whatever is asked answers at once: a
+/// command is judged without waiting.
+#[derive(Clone, Default)]
+pub struct Verbs(Option<Arc<Has>>);
+
+type Has = dyn Fn(&str) -> bool + Send + Sync;
+
+impl Verbs {
+    /// Those for which this holds.
+    pub fn that(has: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(has)))
+    }
+
+    pub(crate) fn has(&self, verb: &[u8]) -> bool {
+        let text = || -> Cow<'_, str> { String::from_utf8_lossy(verb) };
+        self.0.as_ref().is_some_and(|has| has(&text()))
+    }
+}
+
+impl fmt::Debug for Verbs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Verbs(..)" } else { "Verbs(none)" })
     }
 }
 

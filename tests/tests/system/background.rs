@@ -63,6 +63,13 @@ impl Host {
         fs::read_to_string(self.data("mail.log")).unwrap_or_default()
     }
 
+    fn wait_for_mails(&self, count: usize) {
+        let mailbox = self.data("mail/localhost/me/new");
+        wait::until_true("the mail in its mailbox", || {
+            fs::read_dir(&mailbox).is_ok_and(|mails| mails.count() == count)
+        });
+    }
+
     fn main_cf(&self, more: &str) {
         let path = self.0.path("etc/main.cf");
         let text = fs::read_to_string(&path).expect("a main.cf") + more;
@@ -126,7 +133,8 @@ fn who_was_killed_is_not_running_and_can_be_started_again() {
     assert_eq!(send(port), 250);
     let master = host.master().expect("the number of a process");
     master.kill();
-    wait::until_true("its end", || !master.runs());
+    // All of it: the lock is held until its last thread is gone.
+    wait::until_true("its end", || !host.run(&["status"]).ok);
     // The number is still there, and nobody has the lock.
     assert_eq!(host.master(), Some(master));
     for command in ["stop", "reload"] {
@@ -136,9 +144,8 @@ fn who_was_killed_is_not_running_and_can_be_started_again() {
     let port = host.start();
     assert_ne!(host.master(), Some(master));
     assert_eq!(send(port), 250);
+    host.wait_for_mails(2);
     assert!(host.run(&["stop"]).ok);
-    let mailbox = host.data("mail/localhost/me/new");
-    assert_eq!(fs::read_dir(mailbox).expect("a mailbox").count(), 2);
 }
 
 #[test]
@@ -154,9 +161,8 @@ fn whoever_does_not_wait_keeps_what_was_accepted() {
     let stopped = host.run(&["stop", "--now"]);
     assert!(stopped.ok && !master.runs(), "{stopped:?}");
     host.start();
+    host.wait_for_mails(1);
     assert!(host.run(&["stop"]).ok);
-    let mailbox = host.data("mail/localhost/me/new");
-    assert_eq!(fs::read_dir(mailbox).expect("a mailbox").count(), 1);
 }
 
 #[test]

@@ -191,6 +191,32 @@ fn vrfy_tells_no_more_than_rcpt_and_expn_nothing() {
 }
 
 #[test]
+fn verbs_are_forbidden_and_ignored_by_tables_too() {
+    let server = Setup::new()
+        .file("verbs", "HELLO x\n")
+        .main_cf(
+            "virtual_mailbox_domains = example.com
+            smtpd_forbidden_commands = texthash:PLACE/verbs, pcre:{{/^X-/ x}}
+            smtpd_noop_commands = regexp:{{/^WIZ/ x}}, !QUITE, fail:away, STATIC",
+        )
+        .start();
+    // Without the default's pattern, a digit is merely no command.
+    server.session().play(
+        "C: 123
+         S: 500 5.5.2 *
+         C: wizard
+         S: 250 2.0.0 Ok
+         C: QUITE
+         S: 500 5.5.2 *
+         C: STATIC
+         S: 500 5.5.2 *
+         C: hello there
+         S: 221 2.7.0 *",
+    );
+    server.session().play("C: x-command\nS: 221 2.7.0 *");
+}
+
+#[test]
 fn trust_is_not_given_to_those_who_ask_for_it() {
     Setup::new().start().session().play(
         "C: XCLIENT ADDR=192.0.2.1 NAME=spoofed.example

@@ -92,9 +92,9 @@ params! {
     /// Addresses in MAIL and RCPT must stand in angle brackets and hold no comments.
     strict_rfc821_envelopes: bool = "no";
     /// Verbs that count as nothing: NOOP by other names.
-    smtpd_noop_commands: List = "";
-    /// Verbs that end the session at once. Of tables, only the one of the default is known, and it is built in.
-    smtpd_forbidden_commands: List = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}";
+    smtpd_noop_commands: MatchList = "";
+    /// Verbs that end the session at once.
+    smtpd_forbidden_commands: MatchList = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}";
     /// The service of master.cf whose parameters clean up the mail that comes in here.
     cleanup_service_name: Nonblank = "cleanup";
     /// Recipients without a mailbox are refused when they are named, not after.

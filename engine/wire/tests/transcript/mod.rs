@@ -44,7 +44,7 @@ use mail::log::{Event, Formatter, Peer, Record, Style};
 use mail::{Address, Envelope, QueueId, Time};
 use wire::{
     BareNewline, Decoder, Dialogue, EndOfData, Framing, Input, Line, LineEnds, Lines, Output,
-    Policy, Question, Received, Refusal, Scan, Turn, Verdict,
+    Policy, Question, Received, Refusal, Scan, Turn, Verbs, Verdict,
 };
 
 const CLIENT: Peer<'static> = Peer {
@@ -539,7 +539,10 @@ fn set(policy: &mut Policy, line: &str) {
         "smtputf8_enable" => policy.smtputf8_enable = yes,
         "strict_smtputf8" => policy.strict_smtputf8 = yes,
         "strict_rfc821_envelopes" => policy.strict_rfc821_envelopes = yes,
-        "smtpd_noop_commands" => policy.noop_commands = [value.into()].into(),
+        "smtpd_noop_commands" => {
+            let value = value.to_owned();
+            policy.noop_commands = Verbs::that(move |verb| verb.eq_ignore_ascii_case(&value));
+        }
         "soft_bounce" => policy.soft_bounce = yes,
         "smtpd_discard_ehlo_keywords" => {
             let discard = &mut policy.discard_ehlo_keywords;
