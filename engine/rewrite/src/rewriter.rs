@@ -195,12 +195,13 @@ mod tests {
         let local = both.completed(HeaderContext::Local, b"x", nobody);
         assert_eq!(&*local, b"x@other.example");
         // The way is the other one's, the list of users its own.
-        let route =
-            block_on(both.resolve(Purpose::Delivery, None, &address("u@mbox.example"), nobody));
+        let recipient = address("u@mbox.example");
+        let route = block_on(both.resolve(Purpose::Delivery, None, &recipient, nobody));
         let route = route.unwrap();
         assert_eq!((route.class, &*route.transport), (Class::VirtualMailbox, "other"));
         for (user, is_listed) in [("u@mbox.example", true), ("v@mbox.example", false)] {
-            let listing = block_on(both.listed(None, &address(user), Role::Recipient, nobody));
+            let user = address(user);
+            let listing = block_on(both.listed(None, &user, Role::Recipient, nobody));
             assert_eq!(matches!(listing, Ok(Listing::Listed(_))), is_listed, "{user}");
         }
     }
