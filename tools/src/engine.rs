@@ -33,7 +33,7 @@ use crate::swap::{Loader, Reloaded, Say};
 /// Slices that a queue can have.
 const SLICES_MAX: usize = 256;
 /// How long an engine waits for its predecessor, which may still be ending, to let go of the queue.
-const LOCK_WAIT: Duration = Duration::from_secs(3);
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(3);
 /// How long the shards may take to follow a new configuration before master is told that they do.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Descriptors that are not sessions: segments, index, listeners, links, log.

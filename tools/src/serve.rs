@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use config::{Problem, Severity, Snapshot};
 use jiff::tz::TimeZone;
@@ -16,6 +18,7 @@ use remote::Remote;
 
 use crate::background::Background;
 use crate::cli::{BackendChoice, LogForm, Serve};
+use crate::engine::LOCK_WAIT;
 use crate::listening::{Endpoint, Listening};
 use crate::master::{self, Failure, Plan};
 use crate::pid_file::{PidFile, Refused};
@@ -205,7 +208,17 @@ fn prepare(options: &Serve) -> Result<Prepared, Trouble> {
 /// Becomes the master of this queue. The engine takes the queue itself, which it may still have when its
 /// master is gone.
 fn claim(queue: &Path) -> Result<PidFile, Trouble> {
-    PidFile::claim(queue).map_err(|refused| match refused {
+    let deadline = Instant::now() + LOCK_WAIT;
+    let claimed = loop {
+        match PidFile::claim(queue) {
+            // A master that was killed may not be all gone yet.
+            Err(Refused::Running(_)) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            other => break other,
+        }
+    };
+    claimed.map_err(|refused| match refused {
         Refused::Running(pid) => unavailable(format!(
             "the mail system is already running: queue {} is in use by process {pid}",
             queue.display()
