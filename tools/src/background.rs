@@ -54,7 +54,7 @@ pub(crate) struct Background {
 impl Background {
     /// Leaves the terminal's session: what ends that does not end this.
     pub(crate) fn enter(log: File) -> io::Result<Self> {
-        // A process that leads a group already has no terminal to leave.
+        // `start` has made it no leader of a group. Who calls it otherwise keeps the terminal's session.
         let _ = rustix::process::setsid();
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         Ok(Self { null, log })

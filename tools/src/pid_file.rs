@@ -13,7 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, fcntl_lock, mkdirat, openat};
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, Mode, OFlags, fcntl_lock, mkdirat, openat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::process::{
     Flock, FlockType, Pid, PidfdFlags, Signal, fcntl_getlk, geteuid, pidfd_open, pidfd_send_signal,
@@ -50,25 +52,11 @@ impl PidFile {
     /// Takes the lock and writes this process's number. The queue directory exists.
     pub(crate) fn claim(queue: &Path) -> Result<Self, Refused> {
         let directory = open_directory(queue, true)?;
-        let flags = OFlags::RDWR | OFlags::CREATE | NEVER_ELSEWHERE;
-        let mut file =
-            File::from(openat(&directory, NAME, flags, FILE_MODE).map_err(io::Error::from)?);
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other(format!("{NAME} is not a regular file")).into());
-        }
-        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => {
-                return Err(match holder(&file)? {
-                    Some(pid) => Refused::Running(pid),
-                    None => Refused::Io(io::Error::other("its lock is held by an unknown process")),
-                });
-            }
-            Err(error) => return Err(Refused::Io(error.into())),
-        }
-        // An earlier run may have been another user's.
+        let mut file = open_locked(&directory, OFlags::CREATE)?;
         if file.metadata()?.uid() != geteuid().as_raw() {
-            std::os::unix::fs::fchown(&file, Some(geteuid().as_raw()), None)?;
+            // Left by another user, who may still have it open and linked elsewhere: not to be given rights.
+            unlinkat(&directory, NAME, AtFlags::empty()).map_err(io::Error::from)?;
+            file = open_locked(&directory, OFlags::CREATE | OFlags::EXCL)?;
         }
         file.set_len(0)?;
         writeln!(file, "{:5}", std::process::id())?;
@@ -150,6 +138,27 @@ impl Master {
 /// Not through a link, not waiting for whoever has the other end.
 const NEVER_ELSEWHERE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
+/// The file, with its lock.
+fn open_locked(directory: &OwnedFd, how: OFlags) -> Result<File, Refused> {
+    let flags = OFlags::RDWR | how | NEVER_ELSEWHERE;
+    let file = File::from(openat(directory, NAME, flags, FILE_MODE).map_err(io::Error::from)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file; remove it").into());
+    }
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(match holder(&file)? {
+            Some(pid) => Refused::Running(pid),
+            None => {
+                let why = "a process that cannot be seen from here has its lock: stop the mail system in \
+                           the container or name space that it runs in";
+                Refused::Io(io::Error::other(why))
+            }
+        }),
+        Err(error) => Err(Refused::Io(error.into())),
+    }
+}
+
 fn open_directory(queue: &Path, make: bool) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let queue = openat(CWD, queue, flags, Mode::empty())?;
@@ -206,6 +215,22 @@ mod tests {
         assert_eq!(seen_from_outside(queue.path()), std::process::id().to_string());
         drop(claim);
         assert_eq!(seen_from_outside(queue.path()), "");
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_replaced_and_gets_no_rights() {
+        let queue = tempfile::tempdir().expect("a directory");
+        let pid = queue.path().join(DIRECTORY);
+        std::fs::create_dir(&pid).expect("a directory");
+        let (old, kept) = (pid.join(NAME), queue.path().join("kept"));
+        std::fs::write(&old, "theirs").expect("a file");
+        std::fs::hard_link(&old, &kept).expect("a second name");
+        let theirs = if geteuid().is_root() { 65534 } else { geteuid().as_raw() };
+        std::os::unix::fs::chown(&old, Some(theirs), None).expect("root may give it away");
+        let _claim = PidFile::claim(queue.path()).expect("the lock");
+        assert_eq!(seen_from_outside(queue.path()), std::process::id().to_string());
+        let owner = |path| std::fs::metadata(path).expect("a file").uid();
+        assert_eq!((owner(&old), owner(&kept)), (geteuid().as_raw(), theirs));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use table::{MapList, MatchList};
 
-use crate::Nonblank;
 use crate::row::params;
+use crate::syntax::Nonblank;
 use crate::typed::List;
 use crate::typed::address::{
     AddressKinds, Extensions, RecipientKinds, RewriteClients, SenderKinds, Transport,
