@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
+use config::Configuration;
+use config::master::Command;
 use mail::Address;
 use remote::Remote;
 use rewrite::{
-    Client, HeaderContext, Listing, Mapping, Purpose, Rewriter, Role, Step, Temporary, Trace,
-    Warning,
+    Client, HeaderContext, Listing, Mapping, Purpose, Rewriter, Role, Route, Step, Temporary,
+    Trace, Warning,
 };
 use table::{Answer, Matched, block_on};
 
@@ -62,7 +64,8 @@ fn explain(
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.join("\n")
     })?;
-    let rewriter = OwnAddresses(machine.to_vec()).rewriter(&all, &all.base);
+    let own = OwnAddresses(machine.to_vec());
+    let rewriter = own.rewriter(&all, &all.base);
     let mut page = Page::default();
     let asked = &*all.base.rewriting.rewrite_service_name;
     if let Some(one) = all.find(asked).filter(|one| !one.service.overrides.is_empty()) {
@@ -72,7 +75,8 @@ fn explain(
     for (_, trouble) in catalog.troubles() {
         page.line(0, &format!("note: {trouble}"));
     }
-    let ending = match block_on(way(&rewriter, options, &mut page)) {
+    let outside = Outside { all: &all, own: &own };
+    let ending = match block_on(way(&rewriter, &outside, options, &mut page)) {
         Ok(ending) => ending,
         Err(Failed::Temporary(why)) => {
             let (status, reply) = (why.status(), why.reply());
@@ -98,6 +102,7 @@ impl From<Temporary> for Failed {
 
 async fn way(
     rewriter: &Rewriter,
+    outside: &Outside<'_>,
     options: &ExplainAddress,
     page: &mut Page,
 ) -> Result<Ending, Failed> {
@@ -189,9 +194,47 @@ async fn way(
         page.line(1, &format!("= transport {}", route.transport));
         page.line(1, &format!("= next hop {}", route.nexthop));
         page.line(1, &format!("= recipient <{}>", route.recipient));
+        outside.names(&route, sender.as_ref(), page).await?;
         failed |= route.failure().is_some();
     }
     Ok(if refused || failed { Ending::NoWay } else { Ending::Way })
+}
+
+/// What the next host is told: addresses as the client of a transport, with what master.cf sets for it, writes
+/// them.
+struct Outside<'a> {
+    all: &'a Configuration,
+    own: &'a OwnAddresses,
+}
+
+impl Outside<'_> {
+    /// Prints both addresses where the transport is a client that has tables for them.
+    async fn names(
+        &self,
+        route: &Route<'_>,
+        sender: Option<&Address>,
+        page: &mut Page,
+    ) -> Result<(), Temporary> {
+        let Some(client) = self.all.find(&route.transport) else { return Ok(()) };
+        let rewriting = &client.snapshot.rewriting;
+        let (parameter, maps) = match client.service.command {
+            Command::Smtp => ("smtp_generic_maps", &rewriting.smtp_generic_maps),
+            Command::Lmtp => ("lmtp_generic_maps", &rewriting.lmtp_generic_maps),
+            _ => return Ok(()),
+        };
+        if maps.is_empty() {
+            return Ok(());
+        }
+        let rewriter = self.own.rewriter(self.all, &client.snapshot);
+        let mut named = String::new();
+        if let Some(sender) = sender {
+            let sender = rewriter.generic(parameter, maps, sender, page).await?;
+            named = format!("from <{sender}> ");
+        }
+        let recipient = rewriter.generic(parameter, maps, &route.recipient, page).await?;
+        page.line(1, &format!("= sent {named}to <{recipient}>"));
+        Ok(())
+    }
 }
 
 /// What is printed.
@@ -356,6 +399,31 @@ way of <far@other.example>
         // where the first key answered.
         assert_eq!(text, expected);
         assert_eq!(ending, Ending::Way);
+    }
+
+    #[test]
+    fn the_next_host_is_told_what_the_client_has_tables_for() {
+        let generic = "inline:{me@mx.example.com=me@example.com}";
+        let tables = format!("smtp_generic_maps={generic}");
+        let arguments = ["-o", &tables, "--from", "me", "in@other.example"];
+        let (text, _) = explained(&arguments);
+        let expected = format!(
+            "  = recipient <in@other.example>
+    smtp_generic_maps: me@mx.example.com in {generic}: found \"me@example.com\"
+    smtp_generic_maps: me@mx.example.com -> me@example.com
+    smtp_generic_maps: in@other.example in {generic}: not found
+    mydestination: other.example: no
+    smtp_generic_maps: @other.example in {generic}: not found
+  = sent from <me@example.com> to <in@other.example>
+"
+        );
+        assert!(text.ends_with(&expected), "{text}");
+        let (text, _) = explained(&["-o", &tables, "in@other.example"]);
+        assert!(text.ends_with("  = sent to <in@other.example>\n"), "{text}");
+        // Mail that does not leave keeps its names.
+        let (text, _) =
+            explained(&["-o", &tables, "-o", "mydestination=here.example", "in@here.example"]);
+        assert!(text.ends_with("  = recipient <in@here.example>\n"), "{text}");
     }
 
     #[test]
