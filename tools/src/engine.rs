@@ -127,7 +127,6 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
             },
             all: Arc::clone(&all),
             gates: gates.clone(),
-            addresses: settings.addresses().to_vec(),
             boot_id: boot_id.clone(),
             time_zone: time_zone.clone(),
             slices,
@@ -161,9 +160,9 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
         for shard in &renewals {
             let listeners = Door::one_of_each(&mut doors);
             let (all, taken) = (Arc::clone(&new.all), taken.clone());
-            let (endpoints, addresses) = (new.endpoints.clone(), new.addresses.clone());
+            let endpoints = new.endpoints.clone();
             // A shard that has ended serves nobody.
-            let _ = shard.send(Renewal { all, endpoints, addresses, listeners, _taken: taken });
+            let _ = shard.send(Renewal { all, endpoints, listeners, _taken: taken });
         }
         drop(taken);
         // Nobody sends: it ends when the last shard has dropped its end.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 
-use config::master::{self, Command, Kind, Protocols};
+use config::master::{self, Command, Kind};
 use config::{Configuration, ServiceConfig};
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +33,7 @@ impl Endpoint {
                 Some(addresses) => addresses.to_vec(),
                 None => {
                     let site = &snapshot.site;
-                    let protocols = Protocols::of(site.inet_protocols.iter().map(|it| &**it))
-                        .map_err(|word| {
-                            cannot(format!(
-                                "inet_protocols: found \"{word}\", expected all, ipv4 or ipv6"
-                            ))
-                        })?;
+                    let protocols = site.inet_protocols;
                     let words = site.inet_interfaces.iter().map(|it| &**it);
                     master::interfaces(words, protocols, &mut resolve)
                         .and_then(|own| endpoint.addresses(&own, protocols, &mut resolve))

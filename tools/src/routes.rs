@@ -351,7 +351,7 @@ mod tests {
     fn way(main_cf: &str, to: &str, filter: Option<&str>) -> (String, Option<Outcome>) {
         let all = configuration(main_cf, MASTER_CF);
         let routes = routes(&all);
-        let rewriter = Arc::new(Rewriter::new(Arc::clone(&all.base), Vec::new()));
+        let rewriter = Arc::new(Rewriter::new(Arc::clone(&all.base)));
         let resolver = Rc::new(Resolver::new(rewriter));
         let recipient = Recipient::new(address(to));
         let Way::Known(pending) = routes.way(&resolver, None, (0, &recipient), filter) else {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::master::{self, MasterCf, Ports};
-use config::{Configuration, Machine, Problem, Snapshot, Sources};
+use config::{Configuration, Interface, Machine, Problem, Snapshot, Sources};
 use remote::Remote;
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
@@ -25,13 +25,12 @@ use crate::swap::Settled;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
     host_name: String,
-    networks: Vec<String>,
+    /// Addresses of the machine's network interfaces and the lengths of their netmasks, or why there are none.
+    interfaces: Result<Vec<(IpAddr, u8)>, String>,
     kind: Kind,
     overrides: Vec<String>,
     /// Where the service `smtp` listens, instead of where master.cf says.
     listen: Vec<SocketAddr>,
-    /// The machine's network addresses.
-    addresses: Vec<IpAddr>,
     /// `/etc/services`, for the names of ports.
     ports: String,
 }
@@ -92,10 +91,7 @@ impl Settings {
         if listen.is_empty() && matches!(kind, Kind::Trial { .. }) {
             listen.extend(TRIAL_ADDRESS.parse::<SocketAddr>());
         }
-        let overrides = configuration.set.clone();
-        let (networks, ports, addresses) = (Vec::new(), ports(), interfaces::addresses());
-        let host_name = host_name();
-        Ok(Self { host_name, networks, kind, overrides, listen, addresses, ports })
+        Ok(Self::here(kind, configuration.set.clone(), listen))
     }
 
     /// The same configuration as its files say it now.
@@ -104,11 +100,15 @@ impl Settings {
             Kind::Directory { main_cf, .. } => Kind::directory(main_cf.clone())?,
             trial @ Kind::Trial { .. } => trial.clone(),
         };
-        let overrides = self.overrides.clone();
-        let (networks, listen) = (self.networks.clone(), self.listen.clone());
-        let (addresses, ports) = (interfaces::addresses(), ports());
-        let host_name = host_name();
-        Ok(Self { host_name, networks, kind, overrides, listen, addresses, ports })
+        Ok(Self::here(kind, self.overrides.clone(), self.listen.clone()))
+    }
+
+    /// With what the machine says about itself now.
+    fn here(kind: Kind, overrides: Vec<String>, listen: Vec<SocketAddr>) -> Self {
+        let interfaces = interfaces::read();
+        let interfaces =
+            interfaces.map(|all| all.iter().map(|it| (it.address, it.prefix)).collect());
+        Self { host_name: host_name(), interfaces, kind, overrides, listen, ports: ports() }
     }
 
     /// Sets what the command line does not.
@@ -170,11 +170,6 @@ impl Settings {
         }
     }
 
-    /// The machine's network addresses.
-    pub(crate) fn addresses(&self) -> &[IpAddr] {
-        &self.addresses
-    }
-
     /// Where a service listens that the command line has an opinion on.
     pub(crate) fn listen(&self, service: &str) -> Option<&[SocketAddr]> {
         (service == LISTENING_SERVICE && !self.listen.is_empty()).then_some(&self.listen[..])
@@ -200,8 +195,10 @@ impl Settings {
             }
         };
         let sources = sources.overrides(self.overrides.iter().map(String::as_str));
-        let machine = Machine { name: self.host_name.clone(), networks: self.networks.clone() };
-        (sources, machine)
+        let interface = |&(address, prefix): &(IpAddr, u8)| Interface { address, prefix };
+        let interfaces = self.interfaces.as_ref().map(|all| all.iter().map(interface).collect());
+        let interfaces = interfaces.map_err(String::clone);
+        (sources, Machine { name: self.host_name.clone(), interfaces })
     }
 
     /// The settings as a file without a name, to be sent to a child.
@@ -230,4 +227,20 @@ fn ports() -> String {
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_has_the_networks_that_master_found() {
+        let configuration = cli::Configuration::of(None);
+        let mut settings = Settings::read(&configuration).expect("built-in settings");
+        settings.interfaces = Ok(vec![(IpAddr::from([192, 0, 2, 9]), 24)]);
+        settings.overrides.push("mynetworks_style=subnet".to_owned());
+        let file = settings.to_file().expect("a file");
+        let child = Settings::from_file(file).expect("the same settings");
+        assert_eq!(child.values().unwrap().text("mynetworks").unwrap(), "192.0.2.0/24");
+    }
 }

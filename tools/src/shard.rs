@@ -1,7 +1,7 @@
 //! One shard: what runs on one core, put together.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use crate::dispatch::{Arrivals, Dispatch, Following, LogLine, Slices};
 use crate::freshness::{self, Asked};
 use crate::listening::{self, Endpoint};
-use crate::rewriters::OwnAddresses;
+use crate::rewriters::rewriter;
 use crate::routes;
 
 /// The service whose parameters say where mail goes.
@@ -49,8 +49,6 @@ pub(crate) struct Shard {
     pub(crate) slices: Vec<(u8, PathBuf)>,
     /// Who counts the sessions of each service.
     pub(crate) gates: Gates,
-    /// The machine's network addresses.
-    pub(crate) addresses: Vec<IpAddr>,
     /// Its listening sockets.
     pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
     /// Further configurations.
@@ -79,8 +77,6 @@ pub(crate) struct Renewal {
     pub(crate) all: Arc<Configuration>,
     /// All that it listens on.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// The machine's network addresses by now.
-    pub(crate) addresses: Vec<IpAddr>,
     /// Sockets of what was not listened on before.
     pub(crate) listeners: Vec<(Endpoint, TcpListener)>,
     /// Dropped once it is followed.
@@ -157,8 +153,7 @@ async fn serve(shard: Shard) -> Result<(), String> {
         shard.time_zone,
         Box::new(move |accepted| inbox.push(accepted)),
     ));
-    let own_addresses = OwnAddresses(shard.addresses);
-    let following = following(&all, &own_addresses, number.1);
+    let following = following(&all, number.1);
     let slices = Slices::new(slices);
     let dispatch = Dispatch::new(slices, numbers.clone(), following, arrivals, log.clone());
     let (follow, followings) = mpsc::unbounded_channel();
@@ -172,7 +167,6 @@ async fn serve(shard: Shard) -> Result<(), String> {
         shards: number.1,
         pens,
         gates: shard.gates,
-        own_addresses,
         follow,
         entrances: Vec::new(),
     };
@@ -218,8 +212,8 @@ impl Gates {
 }
 
 /// The dispatcher's share of a configuration.
-fn following(all: &Arc<Configuration>, own: &OwnAddresses, shards: usize) -> Following {
-    let rewriter = own.rewriter(all, all.snapshot_of(QMGR));
+fn following(all: &Arc<Configuration>, shards: usize) -> Following {
+    let rewriter = rewriter(all, all.snapshot_of(QMGR));
     let parameters = parameters(&all.base, shards);
     Following { all: Arc::clone(all), rewriter, parameters }
 }
@@ -230,7 +224,6 @@ struct Front {
     shards: usize,
     pens: Pens,
     gates: Gates,
-    own_addresses: OwnAddresses,
     /// To the dispatcher.
     follow: mpsc::UnboundedSender<Following>,
     entrances: Vec<(Endpoint, Rc<Entrance>)>,
@@ -271,21 +264,17 @@ impl Front {
         let log = |of: &Snapshot| self.pens.line(Some(of.log.syslog_name.clone()));
         let gate = self.gates.of(&endpoint.service, service.process_limit.or_default(0));
         let shard = Rc::clone(&self.shard);
-        let rewriter = self.own_addresses.rewriter(all, snapshot);
         let cleanup = all.snapshot_of(&snapshot.smtpd.cleanup_service_name);
-        let cleanup = CleanupService {
-            rewriter: self.own_addresses.rewriter(all, cleanup),
-            log: log(cleanup),
-        };
+        let cleanup = CleanupService { rewriter: rewriter(all, cleanup), log: log(cleanup) };
         let (transports, log) = (routes::delivering(all), log(snapshot));
+        let rewriter = rewriter(all, snapshot);
         Some(Service::new(shard, &service.name, rewriter, cleanup, transports, gate, log))
     }
 
     async fn renew(mut self, mut renewals: mpsc::UnboundedReceiver<Renewal>, log: LogLine) {
         while let Some(renewal) = renewals.recv().await {
-            self.own_addresses = OwnAddresses(renewal.addresses);
             // First, so that what is accepted for a new transport finds it there.
-            let following = following(&renewal.all, &self.own_addresses, self.shards);
+            let following = following(&renewal.all, self.shards);
             // A dispatcher that has ended needs no configuration.
             let _ = self.follow.send(following);
             self.follow(&renewal.all, &renewal.endpoints);
@@ -383,7 +372,7 @@ async fn give_memory_back(arena: Arena) {
 
 #[cfg(test)]
 mod tests {
-    use config::{Machine, Sources, master};
+    use config::{Interface, Machine, Sources, master};
     use mail::Address;
     use rewrite::{Class, Purpose, Unwatched};
     use table::{Memory, Tables, block_on};
@@ -393,15 +382,14 @@ mod tests {
     #[test]
     fn mail_for_an_address_in_brackets_is_local_as_long_as_the_machine_has_the_address() {
         let sources = Sources::new().main_cf("main.cf", b"alias_maps =\n");
-        let machine = Machine::named("mx.example");
         let files = Memory::default();
         let services = master::stock(&master::Ports::with_services(""));
-        let all = Configuration::build(&sources, &services, &machine, &Tables::new(&files));
-        let all = Arc::new(all.unwrap());
         let recipient = Address::parse(b"user@[192.0.2.9]").unwrap();
         for (has, class) in [("192.0.2.9", Class::Local), ("192.0.2.10", Class::Default)] {
-            let own = OwnAddresses(vec![has.parse().unwrap()]);
-            let rewriter = following(&all, &own, 1).rewriter;
+            let interfaces = vec![Interface { address: has.parse().unwrap(), prefix: 24 }];
+            let machine = Machine { name: "mx.example".to_owned(), interfaces: Ok(interfaces) };
+            let all = Configuration::build(&sources, &services, &machine, &Tables::new(&files));
+            let rewriter = following(&Arc::new(all.unwrap()), 1).rewriter;
             let nobody = &mut Unwatched;
             let route = block_on(rewriter.resolve(Purpose::Delivery, None, &recipient, nobody));
             assert_eq!(route.unwrap().class, class, "{has}");

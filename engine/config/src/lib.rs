@@ -13,6 +13,7 @@ mod configuration;
 pub mod master;
 mod nearest;
 pub mod obsolete;
+mod own;
 mod params;
 mod path_template;
 mod print;
@@ -30,6 +31,7 @@ mod tests;
 mod typed;
 
 pub use configuration::{Configuration, ServiceConfig};
+pub use own::{Interface, Own};
 pub use params::{
     Classes, Content, Log, Mailbox, Maps, Queue, Rewriting, Routing, Site, Smtpd, rows,
     service_rows,

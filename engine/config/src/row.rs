@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::source::Machine;
+use crate::settings::Facts;
 
 /// A parameter as the table knows it.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub enum Default {
     /// As main.cf would have it, `$`-expressions and all.
     Text(&'static str),
     /// Found out from the machine.
-    Machine(fn(&Machine) -> String),
+    Machine(fn(&Facts) -> String),
 }
 
 /// What a value may be, beside what its type says.

@@ -22,8 +22,17 @@ pub struct Settings {
     /// The services of master.cf, where they are known.
     services: Option<HashSet<Box<str>>>,
     machine: Machine,
-    /// The machine under the name that main.cf gives it; what defaults in use are made from.
-    named: Machine,
+    /// What defaults in use are made from.
+    facts: Facts,
+}
+
+/// What defaults are made from that no text of main.cf's language says.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The machine's name, or the one that main.cf gives it.
+    pub(crate) name: String,
+    /// The networks of `mynetworks_style`; or why nobody can tell.
+    pub(crate) networks: Result<String, String>,
 }
 
 /// Why a value has no expansion.
@@ -67,15 +76,20 @@ impl Settings {
                 ));
             }
         }
-        let mut named = machine.clone();
+        let mut name = machine.name.clone();
         // mydomain follows from the name in use (postfix src/global/mail_params.c). A name that is
         // itself made of $mydomain cannot tell it; the machine's own name then does.
         if let Some((_, definition)) = defined.get("myhostname")
             && !definition.value.contains('$')
         {
-            named.name = definition.value.to_string();
+            name = definition.value.to_string();
         }
-        Self { defined, services: sources.services.clone(), machine: machine.clone(), named }
+        // What they are made of may not be made of them.
+        let facts = Facts { name, networks: Ok(String::new()) };
+        let (services, machine) = (sources.services.clone(), machine.clone());
+        let mut settings = Self { defined, services, machine, facts };
+        settings.facts.networks = settings.networks();
+        settings
     }
 
     /// The values alone, for commands that need a few of them and no table opened; and what is wrong with
@@ -101,11 +115,21 @@ impl Settings {
         let row = row
             .or_else(|| service_rows().find(|row| row.name == suffix))
             .ok_or_else(|| format!("{name}: no such parameter"))?;
+        self.typed(&name, row)
+    }
+
+    /// The value of a parameter that is read before there is a snapshot.
+    pub(crate) fn value<T: FromText>(&self, name: &str) -> Result<T, String> {
+        let row = self.row(name).ok_or_else(|| format!("{name}: no such parameter"))?;
+        self.typed(name, row)
+    }
+
+    fn typed<T: FromText>(&self, name: &str, row: &Row) -> Result<T, String> {
         let text = self
-            .expanded(&name, row, false)
-            .map_err(|why| self.complaint(&name, &why.to_string()))?;
+            .expanded(name, row, false)
+            .map_err(|why| self.complaint(name, &why.to_string()))?;
         T::from_text(&text, row).map_err(|allowed| {
-            self.complaint(&name, &format!("found \"{text}\", expected {allowed}"))
+            self.complaint(name, &format!("found \"{text}\", expected {allowed}"))
         })
     }
 
@@ -154,7 +178,23 @@ impl Settings {
 
     /// The default of a row where nothing at all is configured, unexpanded.
     pub fn default_of(&self, row: &Row) -> Cow<'static, str> {
-        default(row, &self.machine)
+        match row.default {
+            Default::Text(text) => Cow::Borrowed(text),
+            Default::Machine(_) => {
+                let undefined = Self::new(&Sources::new(), &self.machine, &mut Vec::new());
+                default(row, &undefined.facts)
+            }
+        }
+    }
+
+    /// What the machine says about itself.
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Why nobody can tell which networks `mynetworks` has where it is not set.
+    pub fn networks_unknown(&self) -> Option<&str> {
+        self.facts.networks.as_ref().err().map(String::as_str)
     }
 
     /// Where a row's value is written.
@@ -172,7 +212,7 @@ impl Settings {
     pub(crate) fn raw_of(&self, name: &str, row: &Row) -> Cow<'_, str> {
         match self.defined(name) {
             Some(definition) => Cow::Borrowed(&definition.value),
-            None => default(row, &self.named),
+            None => default(row, &self.facts),
         }
     }
 
@@ -189,7 +229,7 @@ impl Settings {
 
     /// What the value of a name would be if nothing defined it, and everything else were as it is.
     pub(crate) fn expanded_default(&self, name: &str, row: &Row) -> Result<String, ValueError> {
-        let default = default(row, &self.named);
+        let default = default(row, &self.facts);
         if row.raw { Ok(default.into_owned()) } else { self.expand(name, default, false) }
     }
 
@@ -202,10 +242,10 @@ impl Settings {
     }
 }
 
-fn default(row: &Row, machine: &Machine) -> Cow<'static, str> {
+fn default(row: &Row, facts: &Facts) -> Cow<'static, str> {
     match row.default {
         Default::Text(text) => Cow::Borrowed(text),
-        Default::Machine(found_out) => Cow::Owned(found_out(machine)),
+        Default::Machine(found_out) => Cow::Owned(found_out(facts)),
     }
 }
 
@@ -223,7 +263,7 @@ impl Scope for Under<'_> {
         if let Some(definition) = self.settings.defined(name) {
             return Some(Cow::Borrowed(&definition.value));
         }
-        self.settings.row(name).map(|row| default(row, &self.settings.named))
+        self.settings.row(name).map(|row| default(row, &self.settings.facts))
     }
 
     fn call(&self, function: &str, argument: &str) -> Option<Result<String, String>> {

@@ -7,12 +7,14 @@ use table::Tables;
 
 use crate::nearest::nearest;
 use crate::obsolete::advice;
+use crate::own::Own;
 use crate::params::{Classes, Content, Log, Mailbox, Maps, Queue, Rewriting, Routing, Site, Smtpd};
 use crate::problem::{Problem, Severity};
 use crate::reader::Reader;
 use crate::row::{Row, Status};
 use crate::settings::Settings;
 use crate::source::{Machine, Origin, Sources};
+use crate::typed::NetworksStyle;
 
 /// An immutable configuration. Build one, pass it down, replace it whole.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub queue: Queue,
     /// The log.
     pub log: Log,
+    /// The addresses at which the host is reached.
+    pub own: Own,
     settings: Settings,
     warnings: Vec<Problem>,
 }
@@ -63,6 +67,8 @@ impl Snapshot {
         let queue = Queue::read(&mut reader);
         let log = Log::read(&mut reader);
         problems.extend(reader.into_problems());
+        let (own, found) = settings.own();
+        problems.extend(found);
         problems.extend(unused(&settings, &sources.mentioned));
         problems.extend(outdated(&settings));
         problems.extend(undefined(&settings, &sources.set_elsewhere));
@@ -70,6 +76,9 @@ impl Snapshot {
         problems.extend(without_effect(&settings));
         if let (Some(content), Some(mailbox)) = (&content, &mailbox) {
             problems.extend(contradictions(&settings, content, mailbox));
+        }
+        if let Some(site) = &site {
+            problems.extend(whole_classes(&settings, site));
         }
         problems.sort_by(|a, b| {
             let key = |problem: &Problem| (problem.severity, problem.position.line);
@@ -101,6 +110,7 @@ impl Snapshot {
                     routing,
                     queue,
                     log,
+                    own,
                     settings,
                     warnings,
                 }))
@@ -269,6 +279,17 @@ fn is_default_or_empty(settings: &Settings, name: &str, row: &Row) -> bool {
     let default = settings.expanded_default(name, row);
     cf::items(&value).next().is_none()
         || default.is_ok_and(|default| cf::items(&value).eq(cf::items(&default)))
+}
+
+/// Networks of a class are rarely one's own: who has a few addresses of a provider trusts all his customers.
+fn whole_classes(settings: &Settings, site: &Site) -> Option<Problem> {
+    let (name, trusting) = ("mynetworks_style", site.mynetworks_style == NetworksStyle::Class);
+    if !trusting || settings.defined("mynetworks").is_some() {
+        return None;
+    }
+    let networks = settings.text("mynetworks").unwrap_or_default();
+    let cause = format!("class trusts strangers, too: {networks}; subnet or host trusts fewer");
+    Some(Problem::warning(settings.position(name), name, cause))
 }
 
 /// Values that are right by themselves but not together.

@@ -6,21 +6,22 @@ use cf::{Definition, Definitions, LineError, Position, SyntaxError, SyntaxProble
 use hashbrown::HashSet;
 
 use crate::master::{MasterCf, Service};
+use crate::own::Interface;
 use crate::problem::Problem;
 
 /// What the machine says about itself; some defaults depend on it. Found out by the shell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// What `gethostname` says.
     pub name: String,
-    /// The networks it is connected to, as `address/length`, for `mynetworks_style`.
-    pub networks: Vec<String>,
+    /// Its network interfaces that are up, in the kernel's order; or why nobody can tell.
+    pub interfaces: Result<Vec<Interface>, String>,
 }
 
 impl Machine {
     /// A machine of this name, connected to nothing but itself.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), networks: Vec::new() }
+        Self { name: name.into(), interfaces: Ok(Interface::LOOPBACK.to_vec()) }
     }
 }
 

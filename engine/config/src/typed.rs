@@ -156,6 +156,11 @@ impl FromText for PathBuf {
 pub struct List(Box<[Box<str>]>);
 
 impl List {
+    /// True where this word, in any case, is all there is.
+    pub fn is(&self, word: &str) -> bool {
+        matches!(&*self.0, [only] if only.eq_ignore_ascii_case(word))
+    }
+
     /// True where an item is this word, in any case.
     pub fn has(&self, word: &str) -> bool {
         self.0.iter().any(|item| item.eq_ignore_ascii_case(word))

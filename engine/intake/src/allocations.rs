@@ -75,7 +75,7 @@ impl Kept {
             .expect("the defaults");
         let client = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 50_000));
         let policy = Arc::new(Policy::new("mx.example.com"));
-        let rewriter = Arc::new(Rewriter::new(settings, Vec::new()));
+        let rewriter = Arc::new(Rewriter::new(settings));
         let rewriters = Rewriters::new(Arc::clone(&rewriter));
         let mut kept = Self {
             rules: Arc::new(crate::policy::rules(rewriter.settings(), &rewriters)),

@@ -90,7 +90,7 @@ impl Rewriter {
             return matched;
         }
         let Some(address) = domain::literal(name) else { return Matched::No };
-        let own = self.own_addresses.contains(&address.to_canonical());
+        let own = self.settings.own.leads_here(address);
         let matched = if own { Matched::Yes } else { Matched::No };
         seen("inet_interfaces, proxy_interfaces", name, &matched, trace);
         matched

@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(rewrites("", Client::default()), Ok(true), "mail from this host itself");
         assert_eq!(rewrites("permit_inet_interfaces", client("192.0.2.1")), Ok(true));
         assert_eq!(rewrites("permit_inet_interfaces", client("192.0.2.2")), Ok(false));
-        assert_eq!(rewrites("permit_mynetworks", client("127.0.0.9")), Ok(true));
+        assert_eq!(rewrites("permit_mynetworks", client("192.0.2.1")), Ok(true));
         let table = "check_address_map inline:{ 192.0.2.7=x }";
         assert_eq!(rewrites(table, client("192.0.2.7")), Ok(true));
         assert_eq!(rewrites(table, client("192.0.2.8")), Ok(false));

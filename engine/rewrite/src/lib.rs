@@ -37,6 +37,6 @@ pub use class::{Class, Overlap};
 pub use headers::{HeaderContext, HeaderRole};
 pub use listed::{Listing, Role};
 pub use resolve::{Purpose, Route};
-pub use rewriter::{Client, Mapping, Rewriter, own_addresses};
+pub use rewriter::{Client, Mapping, Rewriter};
 pub use temporary::Temporary;
 pub use trace::{Step, Trace, Unwatched, Warning};

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::{RewriteClient, Snapshot};
-use mail::domain;
 use table::{Answer, Matched, Parents, Trouble};
 
 use crate::temporary::Temporary;
@@ -14,8 +13,6 @@ use crate::trivial::Origin;
 #[derive(Clone, Debug)]
 pub struct Rewriter {
     pub(crate) settings: Arc<Snapshot>,
-    /// The host's own network addresses, and those that others have for it.
-    pub(crate) own_addresses: Box<[IpAddr]>,
     pub(crate) relay_parents: Parents,
     pub(crate) transport_parents: Parents,
     /// Whom this service asks to complete and resolve addresses, where that is another.
@@ -47,8 +44,8 @@ pub struct Client<'a> {
 }
 
 impl Rewriter {
-    /// `own_addresses` are the host's, see [`own_addresses`].
-    pub fn new(settings: Arc<Snapshot>, own_addresses: Vec<IpAddr>) -> Self {
+    /// What these settings make of addresses.
+    pub fn new(settings: Arc<Snapshot>) -> Self {
         let has = |parameter| match settings.classes.parent_domain_matches_subdomains.has(parameter)
         {
             true => Parents::Plain,
@@ -57,7 +54,6 @@ impl Rewriter {
         Self {
             relay_parents: has("relay_domains"),
             transport_parents: has("transport_maps"),
-            own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
             settings,
             trivial: None,
         }
@@ -111,7 +107,7 @@ impl Rewriter {
         let clients = &self.settings.rewriting.local_header_rewrite_clients;
         for reason in clients.list() {
             let holds = match reason {
-                RewriteClient::InetInterfaces => self.own_addresses.contains(&address),
+                RewriteClient::InetInterfaces => self.settings.own.is_interface(address),
                 RewriteClient::Mynetworks => {
                     let classes = &self.settings.classes;
                     let parents = match classes.parent_domain_matches_subdomains.has("mynetworks") {
@@ -139,30 +135,6 @@ impl Rewriter {
         }
         Ok(false)
     }
-}
-
-/// The addresses at which the host is reached: of those that the machine has, the ones that
-/// `inet_interfaces` names, and those of `proxy_interfaces`.
-///
-/// Names of hosts in these parameters are for whoever can resolve them to pass on in `machine`.
-pub fn own_addresses(settings: &Snapshot, machine: &[IpAddr]) -> Vec<IpAddr> {
-    let interfaces = &settings.site.inet_interfaces;
-    let is = |word: &str| matches!(&**interfaces, [only] if only.eq_ignore_ascii_case(word));
-    let mut own: Vec<IpAddr> = if is("all") {
-        machine.to_vec()
-    } else if is("loopback-only") {
-        machine.iter().copied().filter(IpAddr::is_loopback).collect()
-    } else {
-        interfaces.iter().filter_map(|item| interface(item)).collect()
-    };
-    own.extend(settings.classes.proxy_interfaces.iter().filter_map(|item| interface(item)));
-    own
-}
-
-/// `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`.
-fn interface(item: &str) -> Option<IpAddr> {
-    let bare = item.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(item);
-    domain::host_address(bare)
 }
 
 /// A list that cannot tell.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::{Machine, Snapshot, Sources};
+use config::{Interface, Machine, Snapshot, Sources};
 use mail::Address;
 use table::{Memory, Tables};
 
@@ -18,10 +18,13 @@ pub(crate) fn rewriter_with(main_cf: &str, files: &Memory) -> Rewriter {
                 recipient_delimiter = +\nlocal_recipient_maps =\n";
     let text = [base, main_cf].concat();
     let sources = Sources::new().main_cf("main.cf", text.as_bytes());
-    let machine = Machine::named("mx.example.com");
+    let interfaces =
+        ["192.0.2.1", "::1"].map(|it| Interface { address: it.parse().unwrap(), prefix: 32 });
+    let machine =
+        Machine { name: "mx.example.com".to_owned(), interfaces: Ok(interfaces.to_vec()) };
     let settings: Arc<Snapshot> =
         Snapshot::build(&sources, &machine, &Tables::new(files)).expect("a good configuration");
-    Rewriter::new(settings, vec!["192.0.2.1".parse().unwrap(), "::1".parse().unwrap()])
+    Rewriter::new(settings)
 }
 
 pub(crate) fn address(text: &str) -> Address {

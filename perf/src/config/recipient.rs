@@ -105,7 +105,7 @@ fn rewriter(main_cf: &str) -> Result<Rewriter> {
     let settings = Snapshot::build(&sources, &machine, &Tables::new(&Disk))
         .map_err(|problems| Failure::new(format!("{problems:?}")))?;
     match settings.warnings() {
-        [] => Ok(Rewriter::new(settings, Vec::new())),
+        [] => Ok(Rewriter::new(settings)),
         warnings => Err(Failure::new(format!("{warnings:?}"))),
     }
 }

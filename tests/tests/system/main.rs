@@ -16,6 +16,7 @@ mod init;
 mod logs;
 mod main_cf;
 mod maps;
+mod networks;
 mod overrides;
 mod parameters;
 mod patterns;

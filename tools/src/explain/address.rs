@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::IpAddr;
 use std::process::ExitCode;
 
 use config::Configuration;
@@ -16,8 +15,7 @@ use rewrite::{
 use table::{Answer, Matched, block_on};
 
 use crate::cli::ExplainAddress;
-use crate::interfaces;
-use crate::rewriters::OwnAddresses;
+use crate::rewriters::rewriter;
 use crate::settings::Settings;
 
 /// sysexits.h: nobody knows, try again.
@@ -26,11 +24,8 @@ const EX_TEMPFAIL: u8 = 75;
 /// Prints the way. Exit code 0 where there is one, 1 where the recipient is refused or fails, 75 where a
 /// table is away.
 pub(crate) fn run(options: &ExplainAddress) -> ExitCode {
-    let explained = Settings::of_host(&options.configuration).and_then(|settings| {
-        let machine = interfaces::addresses();
-        explain(options, &settings, &machine)
-    });
-    match explained {
+    let settings = Settings::of_host(&options.configuration);
+    match settings.and_then(|settings| explain(options, &settings)) {
         Ok((text, ending)) => {
             // Whoever reads no further has seen enough.
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
@@ -55,17 +50,12 @@ enum Ending {
     Temporary,
 }
 
-fn explain(
-    options: &ExplainAddress,
-    settings: &Settings,
-    machine: &[IpAddr],
-) -> Result<(String, Ending), String> {
+fn explain(options: &ExplainAddress, settings: &Settings) -> Result<(String, Ending), String> {
     let (all, catalog) = settings.open(&Remote::new()).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.join("\n")
     })?;
-    let own = OwnAddresses(machine.to_vec());
-    let rewriter = own.rewriter(&all, &all.base);
+    let rewriter = rewriter(&all, &all.base);
     let mut page = Page::default();
     let asked = &*all.base.rewriting.rewrite_service_name;
     if let Some(one) = all.find(asked).filter(|one| !one.service.overrides.is_empty()) {
@@ -75,7 +65,7 @@ fn explain(
     for (_, trouble) in catalog.troubles() {
         page.line(0, &format!("note: {trouble}"));
     }
-    let outside = Outside { all: &all, own: &own };
+    let outside = Outside { all: &all };
     let ending = match block_on(way(&rewriter, &outside, options, &mut page)) {
         Ok(ending) => ending,
         Err(Failed::Temporary(why)) => {
@@ -204,7 +194,6 @@ async fn way(
 /// them.
 struct Outside<'a> {
     all: &'a Configuration,
-    own: &'a OwnAddresses,
 }
 
 impl Outside<'_> {
@@ -225,7 +214,7 @@ impl Outside<'_> {
         if maps.is_empty() {
             return Ok(());
         }
-        let rewriter = self.own.rewriter(self.all, &client.snapshot);
+        let rewriter = rewriter(self.all, &client.snapshot);
         let mut named = String::new();
         if let Some(sender) = sender {
             let sender = rewriter.generic(parameter, maps, sender, page).await?;
@@ -300,7 +289,7 @@ mod tests {
             panic!("another command");
         };
         let settings = Settings::read(&options.configuration).expect("settings");
-        explain(&options, &settings, &[[192, 0, 2, 1].into()]).expect("a good configuration")
+        explain(&options, &settings).expect("a good configuration")
     }
 
     #[test]

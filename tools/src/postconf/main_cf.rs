@@ -47,6 +47,7 @@ fn one(space: &Space, options: &Options, name: &str, out: &mut dyn Write) -> Res
         true => space.set(name).map(Into::into),
         false => space.value(name, None),
     };
+    space.all_told()?;
     let Some(value) = value else { return Ok(()) };
     if mode.has(Mode::NO_VALUE) {
         return Ok(out.write_all(print::line(name, mode.has(Mode::FOLD)).as_bytes())?);

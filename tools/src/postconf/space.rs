@@ -2,6 +2,7 @@
 //! somebody's.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use config::{Machine, Row, Settings, Sources};
 
 use super::options::Options;
 use super::{Ended, databases, warning};
+use crate::interfaces;
 
 /// A configuration directory as postconf reads it.
 pub(crate) struct Space {
@@ -23,6 +25,8 @@ pub(crate) struct Space {
     undefined: Vec<(&'static str, String)>,
     /// Defaults alone count.
     defaults_only: bool,
+    /// Somebody asked for the networks that nobody can tell.
+    networks_missed: Cell<bool>,
 }
 
 /// One entry of master.cf.
@@ -89,7 +93,7 @@ impl Space {
         let services = services(&directory, master_wanted)?;
         let names = services.iter().map(|one| one.entry.field(Field::Service));
         let sources = sources.services(names);
-        let machine = Machine::named(super::host_name());
+        let machine = Machine { name: super::host_name(), interfaces: interfaces::read() };
         let (settings, problems) = Settings::read(&sources, &machine);
         for problem in &problems {
             warning(problem);
@@ -101,6 +105,7 @@ impl Space {
             user: BTreeSet::new(),
             undefined: Vec::new(),
             defaults_only,
+            networks_missed: Cell::new(false),
         };
         if !defaults_only {
             space.warn_of_read_only();
@@ -270,11 +275,22 @@ impl Space {
 
     fn default(&self, name: &str) -> Option<Cow<'_, str>> {
         let row = self.settings.row(name).or_else(|| self.service_row(name))?;
+        if row.name == "mynetworks" && self.settings.networks_unknown().is_some() {
+            self.networks_missed.set(true);
+        }
         Some(if self.defaults_only || self.settings.defined(name).is_some() {
             self.settings.default_of(row)
         } else {
             self.settings.raw(row)
         })
+    }
+
+    /// An error where what was asked for so far cannot be told, as Postfix has it.
+    pub(crate) fn all_told(&self) -> Result<(), Ended> {
+        match self.settings.networks_unknown() {
+            Some(why) if self.networks_missed.get() => Err(Ended::Fatal(why.to_owned())),
+            _ => Ok(()),
+        }
     }
 
     /// `-x`: a value with its names replaced.
@@ -290,7 +306,9 @@ impl Space {
         }
         let failed = |why: &dyn std::fmt::Display| Ended::Fatal(format!("{name}: {why}"));
         let template = Template::parse(value).map_err(|why| failed(&why))?;
-        template.expand(name, &Names { space: self, service }).map_err(|why| failed(&why))
+        let value = template.expand(name, &Names { space: self, service });
+        self.all_told()?;
+        value.map_err(|why| failed(&why))
     }
 
     /// The expanded value of a parameter; empty where there is none of this name.

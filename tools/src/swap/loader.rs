@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,13 +40,11 @@ pub(crate) enum Say {
     Warning,
 }
 
-/// A new configuration, and what was found on the machine with it.
+/// A new configuration.
 pub(crate) struct Reloaded {
     pub(crate) all: Arc<Configuration>,
     /// All that it listens on.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// The machine's network addresses.
-    pub(crate) addresses: Vec<IpAddr>,
 }
 
 /// The loading thread, from outside. It ends when this is dropped.
@@ -136,8 +133,7 @@ fn run(
             Work::Reload(new) => {
                 let (settings, endpoints) = *new;
                 let reloaded = loading.reload(&settings, &std::mem::take(&mut given)).map(|all| {
-                    let addresses = settings.addresses().to_vec();
-                    take(Reloaded { all, endpoints, addresses });
+                    take(Reloaded { all, endpoints });
                 });
                 let _ = master.send(&Report::Reloaded(reloaded), &[]);
                 continue;

@@ -7,6 +7,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::master::{Endpoint, Host};
+use crate::row::Row;
+use crate::typed::{FromText, not_among};
 
 /// Which kinds of addresses are in use: `inet_protocols`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,25 +20,31 @@ pub struct Protocols {
 }
 
 impl Protocols {
-    /// The words of `inet_protocols`. The error is the one that is none.
-    pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
-        let mut protocols = Self { v4: false, v6: false };
-        for word in words {
-            match word.to_ascii_lowercase().as_str() {
-                "all" => protocols = Self { v4: true, v6: true },
-                "ipv4" => protocols.v4 = true,
-                "ipv6" => protocols.v6 = true,
-                _ => return Err(word),
-            }
-        }
-        Ok(protocols)
-    }
+    /// No network at all.
+    pub const NONE: Self = Self { v4: false, v6: false };
 
-    const fn has(self, address: &IpAddr) -> bool {
+    pub(crate) const fn has(self, address: &IpAddr) -> bool {
         match address {
             IpAddr::V4(_) => self.v4,
             IpAddr::V6(_) => self.v6,
         }
+    }
+}
+
+impl FromText for Protocols {
+    const KIND: &'static str = "list of all, ipv4, ipv6";
+
+    fn from_text(text: &str, _: &Row) -> Result<Self, String> {
+        let mut protocols = Self::NONE;
+        for word in cf::items(text) {
+            match word.to_ascii_lowercase().as_str() {
+                "all" => protocols = Self { v4: true, v6: true },
+                "ipv4" => protocols.v4 = true,
+                "ipv6" => protocols.v6 = true,
+                _ => return Err(not_among("all, ipv4 or ipv6", word, text)),
+            }
+        }
+        Ok(protocols)
     }
 }
 
@@ -148,12 +156,17 @@ mod tests {
         }
     }
 
+    fn protocols(text: &str) -> Result<Protocols, String> {
+        let row = crate::rows().find(|row| row.name == "inet_protocols").unwrap();
+        Protocols::from_text(text, row)
+    }
+
     fn listen(
         service: &str,
         inet_interfaces: &str,
         inet_protocols: &str,
     ) -> Result<String, String> {
-        let protocols = Protocols::of(cf::items(inet_protocols)).unwrap();
+        let protocols = protocols(inet_protocols).unwrap();
         let all = interfaces(cf::items(inet_interfaces), protocols, &mut lookup)
             .map_err(|error| error.to_string())?;
         let endpoint = Endpoint::parse(service, &Ports::default()).unwrap();
@@ -189,6 +202,6 @@ mod tests {
             listen("smtp", "nowhere", "all").unwrap_err(),
             "cannot find the address of \"nowhere\": no such host"
         );
-        assert_eq!(Protocols::of(["ipv4", "ipx"]), Err("ipx"));
+        assert_eq!(protocols("ipv4, ipx").unwrap_err(), "all, ipv4 or ipv6, not \"ipx\"");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::row::{INT_MAX, known};
-use crate::source::Machine;
+use crate::settings::Facts;
 use crate::syntax::{NameList, Nonblank, Words};
 use crate::typed::List;
 
@@ -136,6 +136,6 @@ known! {
         => accepted "the log has the newer words";
 }
 
-fn process_id(_: &Machine) -> String {
+fn process_id(_: &Facts) -> String {
     std::process::id().to_string()
 }

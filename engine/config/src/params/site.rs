@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use table::MatchList;
 
+use crate::master::Protocols;
 use crate::row::params;
-use crate::source::Machine;
+use crate::settings::Facts;
 use crate::typed::{Level, List, NetworksStyle};
 
 params! {
@@ -23,11 +24,13 @@ params! {
     /// The network addresses that are the host's own.
     inet_interfaces: List = "all";
     /// The IP versions in use.
-    inet_protocols: List = "all";
-    /// Clients that are trusted.
+    inet_protocols: Protocols = "all";
+    /// Clients that are trusted. Where it is not set, mynetworks_style says how much of the neighbourhood of the
+    /// addresses in inet_interfaces and inet_protocols is.
     mynetworks: MatchList = [networks];
-    /// How much of the neighbourhood mynetworks has where it is not set.
-    mynetworks_style: NetworksStyle = "${{$compatibility_level} <level {2} ? {subnet} : {host}}" => accepted "mynetworks has the loopback networks where it is not set";
+    /// How much of the neighbourhood mynetworks has where it is not set: this host, the subnets of its
+    /// interfaces, or whole class A, B and C networks.
+    mynetworks_style: NetworksStyle = "${{$compatibility_level} <level {2} ? {subnet} : {host}}";
     /// Which release's defaults are wanted, where they have changed.
     compatibility_level: Level = "0";
     /// The name of the mail system in the greeting and in headers.
@@ -55,8 +58,8 @@ params! {
 }
 
 /// Postfix completes a name without a dot (src/global/mail_params.c).
-fn host_name(machine: &Machine) -> String {
-    match machine.name.as_str() {
+fn host_name(facts: &Facts) -> String {
+    match facts.name.as_str() {
         "" => "localhost.localdomain".to_owned(),
         name if name.contains('.') => name.to_owned(),
         name => format!("{name}.localdomain"),
@@ -64,20 +67,15 @@ fn host_name(machine: &Machine) -> String {
 }
 
 /// `example.com` of `mx.example.com`.
-fn domain(machine: &Machine) -> String {
-    let name = host_name(machine);
+fn domain(facts: &Facts) -> String {
+    let name = host_name(facts);
     name.split_once('.').map_or("localdomain", |(_, domain)| domain).to_owned()
 }
 
-fn networks(machine: &Machine) -> String {
-    let mut networks = String::from("127.0.0.0/8 [::1]/128");
-    for network in &machine.networks {
-        networks.push(' ');
-        networks.push_str(network);
-    }
-    networks
+fn networks(facts: &Facts) -> String {
+    facts.networks.clone().unwrap_or_default()
 }
 
-fn version(_: &Machine) -> String {
+fn version(_: &Facts) -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }

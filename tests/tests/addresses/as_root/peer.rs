@@ -39,6 +39,9 @@ pub(super) struct Resolved {
     pub(super) flags: u32,
 }
 
+/// Where both are reached, whatever other addresses this host has.
+pub(super) const INTERFACES: &str = "inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n";
+
 impl Postfix {
     pub(super) fn start(main_cf: &str) -> Self {
         let place = tempfile::tempdir().expect("a place for the test");
@@ -51,8 +54,7 @@ impl Postfix {
         let at = place.path().display();
         let own = format!(
             "queue_directory = {at}/spool\ndata_directory = {at}/data\nmaillog_file = {at}/log\n\
-             maillog_file_prefixes = {at}\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
-             alias_maps =\n"
+             maillog_file_prefixes = {at}\n{INTERFACES}alias_maps =\n"
         );
         for (name, text) in [("main.cf", [&own, main_cf].concat()), ("master.cf", MASTER_CF.into())]
         {

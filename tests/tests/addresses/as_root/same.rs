@@ -9,7 +9,7 @@ use rewrite::{Class, HeaderContext, HeaderRole, Mapping, Purpose, Rewriter, Unwa
 use table::{Memory, Tables, block_on};
 use tests::random::Random;
 
-use super::peer::{Postfix, Resolved};
+use super::peer::{INTERFACES, Postfix, Resolved};
 
 const BASE: &str = "compatibility_level = 3.6
 myhostname = mx.example.com
@@ -218,12 +218,13 @@ fn recipients(seed: u64) -> Vec<String> {
 }
 
 fn ours(main_cf: &str) -> Rewriter {
+    let main_cf = [INTERFACES, main_cf].concat();
     let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
     let files = Memory::default();
     let machine = Machine::named("mx.example.com");
     let settings: Arc<Snapshot> =
         Snapshot::build(&sources, &machine, &Tables::new(&files)).expect("a good configuration");
-    Rewriter::new(settings, vec!["127.0.0.1".parse().expect("an address")])
+    Rewriter::new(settings)
 }
 
 #[test]
