@@ -83,6 +83,14 @@ impl Settings {
             && !definition.value.contains('$')
         {
             name = definition.value.to_string();
+        } else if !defined.contains_key("myhostname")
+            && !machine.name.contains('.')
+            && let Some((_, domain)) = defined.get("mydomain")
+            && !domain.value.contains('$')
+        {
+            // And the other way round, where the machine's name is no whole one.
+            let short = if name.is_empty() { "localhost" } else { &name };
+            name = format!("{short}.{}", domain.value);
         }
         // What they are made of may not be made of them.
         let facts = Facts { name, networks: Ok(String::new()) };

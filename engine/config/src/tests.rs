@@ -80,6 +80,20 @@ fn the_configuration_directory_is_the_one_that_is_read() {
 }
 
 #[test]
+fn a_short_machine_name_is_completed_with_mydomain() {
+    let name_of = |machine: &str, main_cf: &str| {
+        let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
+        Settings::read(&sources, &Machine::named(machine)).0.text("myhostname").unwrap()
+    };
+    assert_eq!(name_of("mx", "mydomain = example.net"), "mx.example.net");
+    assert_eq!(name_of("mx", ""), "mx.localdomain");
+    // mydomain follows from myhostname then, and cannot tell it.
+    assert_eq!(name_of("mx", "mydomain = $myhostname"), "mx.localdomain");
+    assert_eq!(name_of("mx.example.com", "mydomain = example.net"), "mx.example.com");
+    assert_eq!(name_of("mx", "mydomain = example.net\nmyhostname = a.b"), "a.b");
+}
+
+#[test]
 fn the_command_line_overrides_main_cf_and_that_overrides_serve() {
     let sources = Sources::new()
         .serve(Path::new("/data"), &[])
