@@ -65,6 +65,51 @@ const OLD: &[(&str, Advice)] = &[
     ("tlsproxy_client_loglevel_parameter", DoNot),
 ];
 
+/// Names that count where they are set, and that nobody else has to know: the defaults of newer parameters
+/// have them (`src/postconf/postconf_builtin.c`).
+const LEGACY: &[&str] = &[
+    "virtual_maps",
+    "fallback_relay",
+    "authorized_verp_clients",
+    "smtpd_client_connection_limit_exceptions",
+    "postscreen_dnsbl_ttl",
+    "postscreen_blacklist_action",
+    "postscreen_dnsbl_whitelist_threshold",
+    "postscreen_whitelist_interfaces",
+    "lmtp_per_record_deadline",
+    "smtp_per_record_deadline",
+    "smtpd_per_record_deadline",
+    "tlsproxy_client_level",
+    "tlsproxy_client_policy",
+];
+
+/// Names that Postfix 3.12 has no more. They have rows, so that `check` can say what they meant.
+const REMOVED: &[&str] = &[
+    "enable_errors_to",
+    "extract_recipient_limit",
+    "lmtp_cache_connection",
+    "sender_based_routing",
+    "smtp_skip_4xx_greeting",
+    "smtp_tls_cipherlist",
+    "smtpd_sasl_application_name",
+    "smtpd_tls_cipherlist",
+    "tls_dane_digest_agility",
+    "tls_dane_trust_anchor_digest_enable",
+    "tls_legacy_public_key_fingerprints",
+    "tlsproxy_client_loglevel_parameter",
+    "tlsproxy_tls_session_cache_timeout",
+];
+
+/// Whether a name is one of those that only count where they are set.
+pub fn is_legacy(name: &str) -> bool {
+    LEGACY.contains(&name)
+}
+
+/// Whether Postfix has a name no more.
+pub fn is_removed(name: &str) -> bool {
+    REMOVED.contains(&name)
+}
+
 /// What to do instead of setting this one; `None` where it is no old name.
 pub fn advice(name: &str) -> Option<Advice> {
     OLD.iter().find(|(old, _)| *old == name).map(|(_, advice)| *advice)
@@ -73,6 +118,13 @@ pub fn advice(name: &str) -> Option<Advice> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_names_have_rows() {
+        for old in LEGACY.iter().chain(REMOVED) {
+            assert!(crate::rows().any(|row| row.name == *old), "{old}");
+        }
+    }
 
     #[test]
     fn what_is_to_be_set_instead_is_a_parameter_and_not_old_itself() {

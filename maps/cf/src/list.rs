@@ -16,6 +16,13 @@ pub struct Items<'a> {
     rest: &'a str,
 }
 
+impl<'a> Items<'a> {
+    /// What stands behind the items so far, the separator first.
+    pub fn rest(&self) -> &'a str {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for Items<'a> {
     type Item = &'a str;
 

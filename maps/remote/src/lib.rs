@@ -32,3 +32,4 @@ mod tls;
 mod types;
 
 pub use remote::{QUESTIONS_WAITING_MAX, Remote};
+pub use tls::public_key_algorithms;

@@ -383,6 +383,18 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// The kinds of keys that certificates may have, in the order of the alphabet.
+pub fn public_key_algorithms() -> Vec<String> {
+    let schemes = ring::default_provider().signature_verification_algorithms.supported_schemes();
+    // `ECDSA_NISTP256_SHA256`
+    let kind =
+        |scheme: &SignatureScheme| Some(scheme.as_str()?.split('_').next()?.to_ascii_lowercase());
+    let mut all: Vec<String> = schemes.iter().filter_map(kind).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Why something did not work on a stream: the words of TLS, where it was that.
 pub(crate) fn cause(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {

@@ -22,6 +22,7 @@ mod parameters;
 mod patterns;
 mod policy;
 mod postconf;
+mod postconf_messages;
 mod postfix;
 mod postmap;
 mod reload;

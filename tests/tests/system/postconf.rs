@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tests::peer::Ran;
 
 /// In the manner of a mail host with Dovecot and a content filter.
-const MAIN_CF: &str = "\
+pub(crate) const MAIN_CF: &str = "\
 # See /usr/share/postfix/main.cf.dist
 smtpd_banner = $myhostname ESMTP $mail_name
 biff = no
@@ -30,7 +30,7 @@ message_size_limit = 2000
 relayhost =
 ";
 
-const MASTER_CF: &str = "\
+pub(crate) const MASTER_CF: &str = "\
 # ==========
 smtp      inet  n       -       y       -       1       postscreen
 smtpd     pass  -       -       y       -       -       smtpd
@@ -95,10 +95,10 @@ const EDITS: &[&[&str]] = &[
 /// stays where it is. It is the one place in Debian's file.
 const MOVED_COMMENT: &str = "#qmgr     unix  n       -       n       300     1       oqmgr\n";
 
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new(main_cf: &str, master_cf: &str) -> Self {
+    pub(crate) fn new(main_cf: &str, master_cf: &str) -> Self {
         let place = Self(tempfile::tempdir().expect("a directory"));
         place.write("main.cf", main_cf);
         place.write("master.cf", master_cf);
@@ -109,24 +109,26 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// The file looks old: Postfix waits for a new one to become older before it trusts it.
+    /// `PLACE` in the text is the directory. The file looks old: Postfix waits for a new one to become older before it trusts it.
     fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
+        let text = text.replace("PLACE", &self.0.path().to_string_lossy());
         fs::write(&path, text).expect("a file");
         let file = File::options().write(true).open(&path).expect("a file");
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).expect("a time");
     }
 
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).expect("a file")
+    pub(crate) fn read(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.path(name)).expect("a file");
+        text.replace(&*self.0.path().to_string_lossy(), "PLACE")
     }
 
-    fn ours(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn ours(&self, arguments: &[&str]) -> Ran {
         let program = std::env::var("RINGPOST_BIN").expect("tests/run sets it");
         self.run(Command::new(program).arg("postconf"), arguments)
     }
 
-    fn theirs(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn theirs(&self, arguments: &[&str]) -> Ran {
         self.run(&mut Command::new("/usr/sbin/postconf"), arguments)
     }
 
@@ -135,7 +137,10 @@ impl Place {
         let command = command.arg("-c").arg(self.0.path()).args(arguments);
         let output = command.env("LC_ALL", "C.UTF-8").output().expect("postconf");
         let mut ran = Ran::from(output);
-        ran.out = ran.out.replace(&*self.0.path().to_string_lossy(), "PLACE");
+        let place = self.0.path().to_string_lossy();
+        for text in [&mut ran.out, &mut ran.err] {
+            *text = text.replace(&*place, "PLACE");
+        }
         ran
     }
 }

@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use config::master::{self, Change, Edit, Entry};
+use config::master::{self, Change, Edit, EditCause, EditError, Entry};
 use rustix::fs::{FlockOperation, flock};
 
 use super::master_cf::{Pattern, field_of};
 use super::options::{Mode, Options};
-use super::{Ended, fatal, warning};
+use super::space::no_entry;
+use super::{Ended, fatal, no_definition, warning};
 
 /// `-e name=value`, `-X name`, `-# name`
 pub(crate) fn main_cf(options: &Options) -> Result<(), Ended> {
@@ -45,7 +46,7 @@ fn refused(why: &cf::EditError, request: &str) -> String {
     match why {
         cf::EditError::ManyLines => "-e, -X, or -# accepts no multi-line input".to_owned(),
         cf::EditError::Comment => "-e, -X, or -# accepts no comment input".to_owned(),
-        cf::EditError::Syntax(why) => super::split_error(why, request),
+        cf::EditError::Syntax(why) => format!("{}: \"{request}\"", no_definition(why)),
         cf::EditError::NoName => "-X or -# requires non-blank parameter names".to_owned(),
         cf::EditError::NotOneName => "-X or -# requires parameter names without value".to_owned(),
     }
@@ -63,7 +64,10 @@ pub(crate) fn master_cf(options: &Options) -> Result<(), Ended> {
     let path = super::directory(options).join("master.cf");
     replaced(&path, |text| {
         let edited = master::edit(text, &edits)
-            .map_err(|why| Ended::Fatal(format!("file {}: {why}", path.display())))?;
+            .map_err(|why| Ended::Fatal(no_edit(&why, &path.display().to_string())))?;
+        for note in &edited.notes {
+            warning(format_args!("master.cf: {note}"));
+        }
         for place in edited.unmatched {
             let request = &options.arguments[place];
             warning(format_args!("unmatched service_name/type: \"{request}\""));
@@ -72,17 +76,33 @@ pub(crate) fn master_cf(options: &Options) -> Result<(), Ended> {
     })
 }
 
+/// Postfix's words for what cannot be edited.
+fn no_edit(why: &EditError, file: &str) -> String {
+    let place = format!("file {file}: line {}", why.line);
+    match &why.cause {
+        EditCause::Name(name) => {
+            format!("{place}: service name syntax \"{name}\" is unsupported with {MASTER_EDITS}")
+        }
+        EditCause::Type(kind) => {
+            format!("{place}: service type syntax \"{kind}\" is unsupported with {MASTER_EDITS}")
+        }
+        EditCause::Entry(why, text) => no_entry(why, text, |cause| format!("{place}: {cause}")),
+        EditCause::NotNameAndType | EditCause::Encoding => format!("file {file}: {why}"),
+    }
+}
+
 fn master_edit(mode: Mode, request: &str) -> Result<Edit, Ended> {
     if request.contains('\n') {
         return fatal(format!("{MASTER_EDITS} accept no multi-line input"));
     }
+    let whole = request;
     let request = request.trim();
     if request.starts_with('#') {
         return fatal(format!("{MASTER_EDITS} accept no comment input"));
     }
     let (pattern, value) = if mode.has(Mode::EDIT) {
         cf::split_definition(request)
-            .map_err(|why| Ended::Fatal(super::split_error(&why, request)))?
+            .map_err(|why| Ended::Fatal(format!("{}: \"{whole}\"", no_definition(&why))))?
     } else if request.contains('=') {
         return fatal("-X or -# requires names without value");
     } else {
@@ -98,8 +118,9 @@ fn master_edit(mode: Mode, request: &str) -> Result<Edit, Ended> {
         } else if mode.has(Mode::COMMENT_OUT) {
             Change::CommentOut
         } else {
-            let (entry, notes) = Entry::parse(value, 0)
-                .map_err(|why| Ended::Fatal(format!("{why}: \"{request}\"")))?;
+            let (entry, notes) = Entry::parse(value, 0).map_err(|why| {
+                Ended::Fatal(no_entry(&why, value, |cause| format!("{cause}: \"{whole}\"")))
+            })?;
             notes.iter().for_each(|note| warning(format_args!("master.cf: {note}")));
             Change::Replace(entry)
         };
@@ -137,14 +158,18 @@ fn replaced(path: &Path, edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, Ended>) -> 
     let failed = |doing: &str, path: &Path, error: &io::Error| {
         Ended::Fatal(format!("{doing} {}: {}", path.display(), super::plain(error)))
     };
-    let target = fs::canonicalize(path).map_err(|error| failed("open", path, &error))?;
+    let unread = |error| {
+        let why = super::plain(&error);
+        Ended::Fatal(format!("open {} for reading: {why}", path.display()))
+    };
+    let target = fs::canonicalize(path).map_err(unread)?;
     let mut name = target.clone().into_os_string();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let mut new = locked(&temporary).map_err(|error| failed("open", &temporary, &error))?;
     let made = (|| {
-        let text = fs::read(&target).map_err(|error| failed("open", path, &error))?;
-        let was = fs::metadata(&target).map_err(|error| failed("open", path, &error))?;
+        let text = fs::read(&target).map_err(unread)?;
+        let was = fs::metadata(&target).map_err(unread)?;
         let text = edit(&text)?;
         write(&mut new, &text, &was).map_err(|error| failed("write", &temporary, &error))?;
         fs::rename(&temporary, &target).map_err(|error| failed("rename", &temporary, &error))?;

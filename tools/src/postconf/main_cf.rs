@@ -32,7 +32,7 @@ pub(crate) fn parameters(
 }
 
 impl Classes {
-    fn has(self, class: Class) -> bool {
+    pub(super) fn has(self, class: Class) -> bool {
         match class {
             Class::Builtin => self.builtin,
             Class::Service => self.service,

@@ -242,7 +242,12 @@ fn parameters_of(
 ) -> BTreeMap<String, String> {
     let mut all = service.parameters.clone();
     if options.mode.has(Mode::ALL_PARAMETERS) {
-        for name in space.names().into_keys() {
+        // Whoever names what is wanted gets it, whatever its class.
+        let all_classes = !options.arguments.is_empty();
+        for (name, class) in space.names() {
+            if !all_classes && !options.classes.has(class) {
+                continue;
+            }
             if let Some(value) = space.value(&name, Some(service)) {
                 all.insert(name, value.into_owned());
             }

@@ -2,6 +2,7 @@
 
 mod bounce_cf;
 mod databases;
+mod definitions;
 mod edit;
 mod main_cf;
 mod master_cf;
@@ -9,6 +10,7 @@ mod obsolete;
 mod options;
 mod print;
 mod space;
+mod users;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -20,12 +22,15 @@ use options::{EDITS, Instead, MASTER, Mode, Options};
 use space::Space;
 
 use crate::cli::CONFIG_DIRECTORY;
+use crate::postmap::printable;
 
 /// Why it ends early.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// With a message.
     Fatal(String),
+    /// With a warning, which was given.
+    Warned,
     /// Standard output cannot be written.
     Output(io::Error),
 }
@@ -49,7 +54,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(Instead::Fail(lines)) => {
-            lines.iter().for_each(|line| eprintln!("postconf: {line}"));
+            lines.iter().for_each(say);
             return ExitCode::FAILURE;
         }
     };
@@ -62,11 +67,13 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(ended) => {
             // What was printed before stands before the message.
             let _ = out.flush();
-            let why = match ended {
-                Ended::Fatal(why) => why,
-                Ended::Output(error) => format!("write stdout: {}", plain(&error)),
-            };
-            eprintln!("postconf: fatal: {why}");
+            match ended {
+                Ended::Warned => {}
+                Ended::Fatal(why) => say(format_args!("fatal: {why}")),
+                Ended::Output(error) => {
+                    say(format_args!("fatal: write stdout: {}", plain(&error)));
+                }
+            }
             ExitCode::FAILURE
         }
     }
@@ -80,11 +87,9 @@ fn carry_out(options: &Options, out: &mut dyn Write) -> Result<(), Ended> {
     if mode.has(Mode::LOCKS) {
         return Ok(lines(out, &["flock", "fcntl", "dotlock"])?);
     }
-    if mode.has(Mode::SASL_SERVER) {
-        return Ok(lines(out, &["dovecot"])?);
-    }
-    if mode.has(Mode::SASL_CLIENT) {
-        return Ok(lines(out, &["cyrus"])?);
+    if mode.has(Mode::SASL_SERVER | Mode::SASL_CLIENT) {
+        // There are none yet, and Postfix that was built without has nothing to say either.
+        return Ok(());
     }
     if mode.has(Mode::TLS) {
         return tls(&options.tls, out);
@@ -96,7 +101,10 @@ fn carry_out(options: &Options, out: &mut dyn Write) -> Result<(), Ended> {
         return if mode.has(MASTER) { edit::master_cf(options) } else { edit::main_cf(options) };
     }
     let of_master = mode.has(MASTER);
-    let space = Space::read(options, mode.has(Mode::DEFAULTS), of_master)?;
+    let mut space = Space::read(options, mode.has(Mode::DEFAULTS), of_master)?;
+    if !mode.has(Mode::DEFAULTS) {
+        space.find_users(!options.quiet)?;
+    }
     for (file, name) in space.undefined() {
         let place = space.directory.join(file);
         warning(format_args!("{}: undefined parameter: {name}", place.display()));
@@ -125,24 +133,32 @@ fn map_types(out: &mut dyn Write) -> io::Result<()> {
     lines(out, &types)
 }
 
-/// What rustls and its provider can do.
+/// What rustls and its provider can do. It is part of the program, so what was compiled is what runs.
 fn tls(what: &str, out: &mut dyn Write) -> Result<(), Ended> {
     match what {
-        "compile-version" | "run-version" => Ok(lines(out, &["rustls 0.23"])?),
-        "public-key-algorithms" => Ok(lines(out, &["ecdsa", "ed25519", "rsa"])?),
-        _ => fatal(format!(
-            "unknown 'postconf -T' mode: {what}; expected compile-version, run-version or \
-             public-key-algorithms"
-        )),
+        "compile-version" | "run-version" => {
+            writeln!(out, "rustls {}", env!("RUSTLS_VERSION"))?;
+        }
+        "public-key-algorithms" => lines(out, &remote::public_key_algorithms())?,
+        _ => {
+            warning(format_args!("unknown 'postconf -T' mode: {what}"));
+            return Err(Ended::Warned);
+        }
     }
+    Ok(())
 }
 
-fn lines(out: &mut dyn Write, lines: &[&str]) -> io::Result<()> {
+fn lines(out: &mut dyn Write, lines: &[impl Display]) -> io::Result<()> {
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn warning(text: impl Display) {
-    eprintln!("postconf: warning: {text}");
+    say(format_args!("warning: {text}"));
+}
+
+/// A line about the configuration, without what would disturb a terminal.
+fn say(text: impl Display) {
+    eprintln!("postconf: {}", printable(text.to_string().as_bytes()));
 }
 
 /// `-c`, `MAIL_CONFIG`, or where it is by default.
@@ -168,10 +184,10 @@ fn plain(error: &io::Error) -> String {
 }
 
 /// Postfix's words for what is no `name = value` (`src/util/split_nameval.c`).
-fn split_error(why: &cf::SyntaxError, text: &str) -> String {
+fn no_definition(why: &cf::SyntaxError) -> String {
     match why {
-        cf::SyntaxError::NoName => format!("missing attribute name: \"{text}\""),
-        cf::SyntaxError::NoEquals(_) => format!("missing '=' after attribute name: \"{text}\""),
+        cf::SyntaxError::NoName => "missing attribute name".to_owned(),
+        cf::SyntaxError::NoEquals(_) => "missing '=' after attribute name".to_owned(),
         cf::SyntaxError::Line(why) => why.to_string(),
     }
 }

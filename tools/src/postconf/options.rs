@@ -65,9 +65,9 @@ impl Mode {
         Self(self.0 & !other.0)
     }
 
-    fn names(self) -> String {
+    fn names(self) -> Vec<&'static str> {
         let known = Self::NAMES.iter().filter(|(mode, _)| self.has(*mode));
-        known.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+        known.map(|(_, name)| *name).collect()
     }
 }
 
@@ -328,14 +328,14 @@ impl Options {
         for set in exclusive {
             let found = Mode(self.mode.0 & set.0);
             if found.0.count_ones() > 1 {
-                return Err(fatal(format!("specify one of {}", found.names())));
+                return Err(fatal(format!("specify one of {}", found.names().join(", "))));
             }
         }
         for (option, others) in compatible() {
             let excess = self.mode.without(option | others);
             if self.mode.has(option) && excess != Mode::default() {
-                let text =
-                    format!("with option {}, do not specify {}", option.names(), excess.names());
+                let [option, excess] = [option, excess].map(|mode| mode.names().join(", "));
+                let text = format!("with option {option}, do not specify {excess}");
                 return Err(fatal(text));
             }
         }
@@ -367,22 +367,22 @@ mod tests {
     #[test]
     fn options_are_joined_and_take_their_values_as_getopt_does() {
         let options = parse("-nhfc/etc/x -o a=b -ob=c -C user,service name -d").unwrap();
-        assert_eq!(options.mode.names(), "-f -h -n -o -p");
+        assert_eq!(options.mode.names(), ["-f", "-h", "-n", "-o", "-p"]);
         assert_eq!(options.config.as_deref(), Some("/etc/x"));
         assert_eq!(options.overrides, ["a=b", "b=c"]);
         assert_eq!(options.classes, Classes { builtin: false, service: true, user: true });
         assert_eq!(options.arguments, ["name", "-d"]);
-        assert_eq!(parse("-PP").unwrap().mode.names(), "-P -PP");
-        assert_eq!(parse("a=b").unwrap().mode.names(), "-e -p");
-        assert_eq!(parse("-M# a/b").unwrap().mode.names(), "-M -#");
+        assert_eq!(parse("-PP").unwrap().mode.names(), ["-P", "-PP"]);
+        assert_eq!(parse("a=b").unwrap().mode.names(), ["-e", "-p"]);
+        assert_eq!(parse("-M# a/b").unwrap().mode.names(), ["-M", "-#"]);
     }
 
     #[test]
     fn what_does_not_go_together_is_refused_with_postfixs_words() {
         for (line, said) in [
-            ("-n -e a=b", "fatal: specify one of -e -n"),
+            ("-n -e a=b", "fatal: specify one of -e, -n"),
             ("-M -n", "fatal: with option -M, do not specify -n"),
-            ("-m -l", "fatal: specify one of -l -m"),
+            ("-m -l", "fatal: specify one of -l, -m"),
             ("-bt", "fatal: specify one of -b and -t"),
             ("-F# x/y/z", "fatal: with option -F, do not specify -#"),
             ("-e", "fatal: -e requires name=value argument"),

@@ -7,22 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cf::{Scope, Template};
-use config::master::{self, Command, Entry, EntryError, Field, NoEntry};
+use config::master::{self, Command, Entry, EntryError, Field};
+use config::obsolete::{is_legacy, is_removed};
 use config::{Machine, Row, Settings, Sources};
 
 use super::options::Options;
-use super::{Ended, databases, warning};
+use super::{Ended, definitions, warning};
 use crate::interfaces;
 
 /// A configuration directory as postconf reads it.
 pub(crate) struct Space {
     pub(crate) directory: PathBuf,
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(crate) services: Vec<ServiceSpace>,
     /// Names that someone gave a value and a value mentions.
-    user: BTreeSet<String>,
-    /// Names that a value mentions and nobody knows: where.
-    undefined: Vec<(&'static str, String)>,
+    pub(super) user: BTreeSet<String>,
+    /// Names that a value mentions and nobody knows, behind the file that mentions them.
+    pub(super) undefined: BTreeSet<(&'static str, String)>,
     /// Defaults alone count.
     defaults_only: bool,
     /// Somebody asked for the networks that nobody can tell.
@@ -35,7 +36,7 @@ pub(crate) struct ServiceSpace {
     /// Its `-o` parameters, the last of each name.
     pub(crate) parameters: BTreeMap<String, String>,
     /// Of those, the ones that a value mentions.
-    user: BTreeSet<String>,
+    pub(super) user: BTreeSet<String>,
 }
 
 impl ServiceSpace {
@@ -48,7 +49,7 @@ impl ServiceSpace {
         Self { entry, parameters, user: BTreeSet::new() }
     }
 
-    /// Names that nobody can set.
+    /// What it is, where nobody can set that.
     fn read_only(&self, name: &str) -> Option<&str> {
         match name {
             "service_name" => Some(self.entry.field(Field::Service)),
@@ -56,6 +57,11 @@ impl ServiceSpace {
             _ => None,
         }
     }
+}
+
+/// Names that nobody can set (postfix `src/postconf/postconf_builtin.c`).
+pub(super) fn is_read_only(name: &str) -> bool {
+    matches!(name, "process_id" | "process_name" | "service_name")
 }
 
 /// What kind of name it is: `-C`.
@@ -78,10 +84,12 @@ impl Space {
         if !defaults_only {
             let path = directory.join("main.cf");
             let text = std::fs::read(&path).map_err(|error| cannot_open(&path, &error))?;
-            sources = sources.main_cf(&path.display().to_string(), &text);
+            let file = path.display().to_string();
+            definitions::read(&file, &text)?;
+            sources = sources.main_cf(&file, &text);
             for text in &options.overrides {
                 if let Err(why) = cf::split_definition(text) {
-                    let why = super::split_error(&why, text);
+                    let why = super::no_definition(&why);
                     return Err(Ended::Fatal(format!("invalid parameter override: {text}: {why}")));
                 }
             }
@@ -94,116 +102,33 @@ impl Space {
         let names = services.iter().map(|one| one.entry.field(Field::Service));
         let sources = sources.services(names);
         let machine = Machine { name: super::host_name(), interfaces: interfaces::read() };
-        let (settings, problems) = Settings::read(&sources, &machine);
-        for problem in &problems {
-            warning(problem);
-        }
-        let mut space = Self {
+        // What is wrong was said in Postfix's words.
+        let (settings, _) = Settings::read(&sources, &machine);
+        Ok(Self {
             directory,
             settings,
             services,
             user: BTreeSet::new(),
-            undefined: Vec::new(),
+            undefined: BTreeSet::new(),
             defaults_only,
             networks_missed: Cell::new(false),
-        };
-        if !defaults_only {
-            space.warn_of_read_only();
-            space.find_users()?;
-        }
-        Ok(space)
+        })
     }
 
-    /// What nobody can set (postfix `src/postconf/postconf_builtin.c`).
-    fn warn_of_read_only(&self) {
-        let file = self.directory.join("main.cf");
-        for name in ["process_name", "process_id"] {
-            if let Some(value) = self.set(name) {
-                let file = file.display();
-                warning(format_args!("{file}: read-only parameter assignment: {name}={value}"));
-            }
-        }
+    /// Whether a name is one of Postfix's, or of ringpost's own.
+    pub(super) fn is_builtin(&self, name: &str) -> bool {
+        self.row(name).is_some()
     }
 
-    /// Which names of no row are someone's, because a value mentions them (postfix
-    /// `src/postconf/postconf_user.c`).
-    fn find_users(&mut self) -> Result<(), Ended> {
-        let mut mentions: Vec<(Option<usize>, String)> = Vec::new();
-        let scopes = std::iter::once(None).chain(self.services.iter().enumerate().map(Some));
-        for scope in scopes {
-            let place = scope.map(|(place, _)| place);
-            let service = scope.map(|(_, service)| service);
-            let values: Vec<(&str, &str)> = match service {
-                None => {
-                    let all = self.settings.all_defined();
-                    all.map(|one| (&*one.name, &*one.value)).collect()
-                }
-                Some(service) => {
-                    let all = service.parameters.iter();
-                    all.map(|(name, value)| (name.as_str(), value.as_str())).collect()
-                }
-            };
-            for (name, value) in values {
-                mentioned(value, |name| mentions.push((place, name)));
-                if name == "smtpd_restriction_classes" {
-                    let classes = self.expanded(name, value, service)?;
-                    mentions.extend(cf::items(&classes).map(|name| (place, name.to_owned())));
-                }
-                if value.contains([':', '$']) && self.is_builtin(name) {
-                    let value = self.expanded(name, value, service).unwrap_or_default();
-                    for (kind, table) in databases::tables(&value) {
-                        mentions.extend(self.of_table(kind, table).map(|name| (place, name)));
-                    }
-                }
-            }
-        }
-        mentions.sort();
-        mentions.dedup();
-        for (place, name) in mentions {
-            let mut known = self.is_builtin(&name) || name == "stress";
-            // What a service says itself is not main.cf's.
-            let is_own = place.is_some_and(|at| self.services[at].parameters.contains_key(&name));
-            if !is_own && self.settings.defined(&name).is_some() {
-                known = true;
-                self.user.insert(name.clone());
-            }
-            for (number, service) in self.services.iter_mut().enumerate() {
-                let in_scope = place.is_none() || place == Some(number);
-                if in_scope && service.parameters.contains_key(&name) {
-                    known = true;
-                    service.user.insert(name.clone());
-                }
-                known |= place == Some(number) && service.read_only(&name).is_some();
-            }
-            if !known {
-                let file = if place.is_some() { "master.cf" } else { "main.cf" };
-                self.undefined.push((file, name));
-            }
-        }
-        self.undefined.dedup();
-        Ok(())
+    /// Whether the value of a name is kept as it is written.
+    pub(super) fn is_raw(&self, name: &str) -> bool {
+        self.row(name).is_some_and(|row| row.raw)
     }
 
-    /// The parameters of main.cf that say where a table is, under names that start with the table's.
-    /// A table with a file of its own has none here, and the file is looked through instead.
-    fn of_table<'a>(
-        &'a self,
-        kind: &'static str,
-        table: &'a str,
-    ) -> impl Iterator<Item = String> + 'a {
-        let is_file = table.starts_with(['/', '.']);
-        if is_file {
-            for line in databases::unknown_in_file(kind, table) {
-                warning(line);
-            }
-        }
-        let suffixes = if is_file { &[] } else { databases::suffixes(kind) };
-        let names = suffixes.iter().map(move |suffix| format!("{table}_{suffix}"));
-        names.filter(|name| self.set(name).is_some())
-    }
-
-    fn is_builtin(&self, name: &str) -> bool {
-        self.settings.row(name).is_some() || self.service_row(name).is_some()
+    fn row(&self, name: &str) -> Option<&'static Row> {
+        // Not that of a suffix: for that it is not enough that a service has the name.
+        let known = self.settings.row(name).filter(|row| row.name == name && !is_removed(name));
+        known.or_else(|| self.service_row(name))
     }
 
     /// The row of a parameter of a service of the right kind.
@@ -222,10 +147,7 @@ impl Space {
     /// All names with their classes, in the order of the alphabet.
     pub(crate) fn names(&self) -> BTreeMap<String, Class> {
         let mut all = BTreeMap::new();
-        for name in &self.user {
-            all.insert(name.clone(), Class::User);
-        }
-        for row in config::rows() {
+        for row in config::rows().filter(|row| !is_legacy(row.name) && !is_removed(row.name)) {
             all.insert(row.name.to_owned(), Class::Builtin);
         }
         for service in &self.services {
@@ -235,6 +157,9 @@ impl Space {
                     all.insert(format!("{name}{}", row.name), Class::Service);
                 }
             }
+        }
+        for name in &self.user {
+            all.entry(name.clone()).or_insert(Class::User);
         }
         all
     }
@@ -262,19 +187,17 @@ impl Space {
                 return Some(Cow::Owned(value.to_owned()));
             }
         }
-        match self.settings.defined(name) {
-            Some(definition) => Some(Cow::Borrowed(&*definition.value)),
-            None => self.default(name),
-        }
+        self.set(name).map(Cow::Borrowed).or_else(|| self.default(name))
     }
 
     /// What main.cf or `-o` says.
     pub(crate) fn set(&self, name: &str) -> Option<&str> {
-        self.settings.defined(name).map(|definition| &*definition.value)
+        let definition = self.settings.defined(name).filter(|_| !is_read_only(name));
+        definition.map(|definition| &*definition.value)
     }
 
     fn default(&self, name: &str) -> Option<Cow<'_, str>> {
-        let row = self.settings.row(name).or_else(|| self.service_row(name))?;
+        let row = self.row(name)?;
         if row.name == "mynetworks" && self.settings.networks_unknown().is_some() {
             self.networks_missed.set(true);
         }
@@ -300,8 +223,7 @@ impl Space {
         value: &str,
         service: Option<&ServiceSpace>,
     ) -> Result<String, Ended> {
-        let is_raw = self.settings.row(name).is_some_and(|row| row.raw);
-        if is_raw || !value.contains('$') {
+        if self.is_raw(name) || !value.contains('$') {
             return Ok(value.to_owned());
         }
         let failed = |why: &dyn std::fmt::Display| Ended::Fatal(format!("{name}: {why}"));
@@ -320,9 +242,7 @@ impl Space {
     /// Definitions of main.cf that nobody uses.
     pub(crate) fn unused_in_main(&self) -> BTreeMap<&str, &str> {
         let all = self.settings.all_defined();
-        all.filter(|one| !self.is_known(&one.name) && &*one.name != "stress")
-            .map(|one| (&*one.name, &*one.value))
-            .collect()
+        all.filter(|one| !self.is_known(&one.name)).map(|one| (&*one.name, &*one.value)).collect()
     }
 
     /// Parameters of a service that nobody uses.
@@ -339,7 +259,7 @@ impl Space {
     }
 
     /// Names that a value mentions and nobody knows, and the file that mentions them.
-    pub(crate) fn undefined(&self) -> &[(&'static str, String)] {
+    pub(crate) fn undefined(&self) -> &BTreeSet<(&'static str, String)> {
         &self.undefined
     }
 }
@@ -384,25 +304,30 @@ fn services(directory: &Path, wanted: bool) -> Result<Vec<ServiceSpace>, Ended> 
                 services.push(ServiceSpace::new(written.entry));
             }
             Err(none) if none.problem.severity.is_error() => {
-                return Err(Ended::Fatal(no_entry(none)));
+                let line = none.problem.position.line;
+                let place = |cause: &str| format!("file {file}: line {line}: {cause}");
+                return Err(Ended::Fatal(match &none.why {
+                    Some((why, text)) => no_entry(why, text, place),
+                    None => none.problem.to_string(),
+                }));
             }
-            Err(none) => warning(none.problem),
+            // The one thing that Postfix passes over.
+            Err(none) => {
+                warning(definitions::nothing_to_continue(&file, &text, none.problem.position.line));
+            }
         }
     }
     Ok(services)
 }
 
-/// Postfix's words for a line that is no entry (`src/postconf/postconf_master.c`).
-fn no_entry(none: NoEntry) -> String {
-    match none.why {
-        Some((EntryError::Field { field, found }, text)) => {
-            format!("invalid {field} field \"{found}\" in \"{text}\"")
+/// Postfix's words for what is no entry; `place` puts a place to one that is too short
+/// (`src/postconf/postconf_master.c`).
+pub(super) fn no_entry(why: &EntryError, text: &str, place: impl Fn(&str) -> String) -> String {
+    match why {
+        EntryError::Field { field, found } => {
+            format!("invalid {field} field \"{found}\" in \"{text}\"").replace('\n', " ")
         }
-        Some((EntryError::TooFew(_), _)) => {
-            let position = none.problem.position;
-            format!("file {}: line {}: bad field count", position.file, position.line)
-        }
-        None => none.problem.to_string(),
+        EntryError::TooFew(_) => place("bad field count"),
     }
 }
 
@@ -416,11 +341,5 @@ fn belongs(entry: &Entry, suffix: &str) -> bool {
     match suffix {
         "_time_limit" => matches!(command, Command::Pipe | Command::Spawn),
         _ => command.is_transport(),
-    }
-}
-
-fn mentioned(value: &str, mut take: impl FnMut(String)) {
-    if let Ok(template) = Template::parse(value) {
-        template.names(&mut |name| take(name.to_owned()));
     }
 }

@@ -25,6 +25,7 @@ use build::Work;
 use options::{Keys, Options, Program, Refusal, Task};
 use query::{Ended, Query};
 use report::Report;
+pub(crate) use report::printable;
 use target::Target;
 
 /// Acts as the command of this name, if it is one of these. `arguments` come without the name.

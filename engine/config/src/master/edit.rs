@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::master::entry::words;
-use crate::master::{Entry, EntryError, Field, Style};
+use crate::master::{Entry, EntryError, Field, Note, Style};
 
 /// One wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +50,36 @@ pub struct EditError {
     /// The line.
     pub line: u32,
     /// Why.
-    pub cause: String,
+    pub cause: EditCause,
+}
+
+/// See [`EditError`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EditCause {
+    /// The entry does not start with two words.
+    NotNameAndType,
+    /// A name with a `=` in it, which could not be told from its value.
+    Name(Box<str>),
+    /// A type with a `=` or `/` in it.
+    Type(Box<str>),
+    /// It is no text.
+    Encoding,
+    /// It is no entry, or would not be one; and the text that is wrong.
+    Entry(EntryError, Box<str>),
 }
 
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.cause)
+        write!(f, "line {}: ", self.line)?;
+        match &self.cause {
+            EditCause::NotNameAndType => {
+                f.write_str("specify service name and type on the same line")
+            }
+            EditCause::Name(name) => write!(f, "a service cannot be edited by the name \"{name}\""),
+            EditCause::Type(kind) => write!(f, "a service cannot be edited by the type \"{kind}\""),
+            EditCause::Encoding => f.write_str("this entry is not valid UTF-8"),
+            EditCause::Entry(why, _) => why.fmt(f),
+        }
     }
 }
 
@@ -68,11 +92,14 @@ pub struct Edited {
     pub text: Vec<u8>,
     /// By their places among the edits.
     pub unmatched: Vec<usize>,
+    /// What is not as it was in the entries that are written anew.
+    pub notes: Vec<Note>,
 }
 
 /// Makes the edits in the text of master.cf, all of them or none.
 pub fn edit(text: &[u8], edits: &[Edit]) -> Result<Edited, EditError> {
     let mut matches = vec![0usize; edits.len()];
+    let mut notes = Vec::new();
     let mut out = Vec::with_capacity(text.len() + 128);
     let lines: Vec<&[u8]> = text.split_inclusive(|&b| b == b'\n').collect();
     let mut at = 0;
@@ -88,7 +115,7 @@ pub fn edit(text: &[u8], edits: &[Edit]) -> Result<Edited, EditError> {
         }
         let number = u32::try_from(start + 1).unwrap_or(u32::MAX);
         let logical = Logical { lines: &lines[start..at], number };
-        logical.edit(edits, &mut matches, &mut out)?;
+        logical.edit(edits, &mut matches, &mut out, &mut notes)?;
     }
     let mut unmatched = Vec::new();
     for (place, edit) in edits.iter().enumerate().filter(|(place, _)| matches[*place] == 0) {
@@ -98,7 +125,7 @@ pub fn edit(text: &[u8], edits: &[Edit]) -> Result<Edited, EditError> {
             _ => unmatched.push(place),
         }
     }
-    Ok(Edited { text: out, unmatched })
+    Ok(Edited { text: out, unmatched, notes })
 }
 
 /// An entry with the comments in and behind it.
@@ -113,6 +140,7 @@ impl Logical<'_> {
         edits: &[Edit],
         matches: &mut [usize],
         out: &mut Vec<u8>,
+        notes: &mut Vec<Note>,
     ) -> Result<(), EditError> {
         let first = String::from_utf8_lossy(self.lines[0]);
         let (name, kind) = self.name_and_type(&first)?;
@@ -135,11 +163,17 @@ impl Logical<'_> {
                 change => {
                     let mut entry = match fate {
                         Fate::Becomes(entry) => entry,
-                        _ => self.entry()?,
+                        _ => {
+                            let (entry, odd) = self.entry()?;
+                            notes.extend(odd);
+                            entry
+                        }
                     };
                     match change {
                         Change::Field(field, text) => {
-                            entry.set_field(*field, text).map_err(|why| self.wrong(&why))?;
+                            let set = entry.set_field(*field, text);
+                            let wrong = |why| EditCause::Entry(why, text.as_str().into());
+                            notes.extend(set.map_err(|why| self.error(wrong(why)))?);
                         }
                         Change::Set(name, value) => entry.set_override(name, value),
                         Change::Unset(name) => {
@@ -178,31 +212,29 @@ impl Logical<'_> {
     }
 
     fn name_and_type<'a>(&self, first: &'a str) -> Result<(&'a str, &'a str), EditError> {
-        let error = |cause: String| Err(EditError { line: self.number, cause });
         let mut words = first.split_ascii_whitespace();
         let (Some(name), Some(kind)) = (words.next(), words.next()) else {
-            return error("specify service name and type on the same line".to_owned());
+            return Err(self.error(EditCause::NotNameAndType));
         };
         if name.contains('=') {
-            return error(format!("service name syntax \"{name}\" is unsupported with edits"));
+            return Err(self.error(EditCause::Name(name.into())));
         }
         if kind.contains(['=', '/']) {
-            return error(format!("service type syntax \"{kind}\" is unsupported with edits"));
+            return Err(self.error(EditCause::Type(kind.into())));
         }
         Ok((name, kind))
     }
 
-    fn entry(&self) -> Result<Entry, EditError> {
+    fn entry(&self) -> Result<(Entry, Vec<Note>), EditError> {
         let content = self.lines.iter().filter(|line| !cf::is_nothing(line));
         let bytes: Vec<u8> = content.copied().flatten().copied().collect();
-        let not_text =
-            |_| EditError { line: self.number, cause: "this entry is not valid UTF-8".to_owned() };
-        let text = String::from_utf8(bytes).map_err(not_text)?;
-        Entry::parse(&text, self.number).map(|(entry, _)| entry).map_err(|why| self.wrong(&why))
+        let text = String::from_utf8(bytes).map_err(|_| self.error(EditCause::Encoding))?;
+        Entry::parse(&text, self.number)
+            .map_err(|why| self.error(EditCause::Entry(why, text.into())))
     }
 
-    fn wrong(&self, why: &EntryError) -> EditError {
-        EditError { line: self.number, cause: why.to_string() }
+    fn error(&self, cause: EditCause) -> EditError {
+        EditError { line: self.number, cause }
     }
 }
 
@@ -337,5 +369,15 @@ smtp  unix - - n - - smtp
         let none = Edit { name: "nobody".into(), ..field("1") };
         let edited = edit(TEXT.as_bytes(), &[field("1"), none]).unwrap();
         assert_eq!(edited.unmatched, [1]);
+    }
+
+    #[test]
+    fn what_an_edited_entry_leaves_out_is_noted() {
+        let text = b"smtp inet n - n - - smtpd -o {=x} -o { a = b\n";
+        let set = Change::Set("c".into(), "d".into());
+        let edits = [Edit { name: "smtp".into(), kind: "inet".into(), change: set }];
+        let edited = edit(text, &edits).unwrap();
+        let notes: Vec<String> = edited.notes.iter().map(ToString::to_string).collect();
+        assert_eq!(notes, ["missing attribute name: \"=x\"", "missing '}' in \"{ a = b\n\""]);
     }
 }

@@ -158,6 +158,15 @@ pub enum NoteCause {
     Behind,
     /// `-o { text }` where the text is no `name = value`.
     NoDefinition,
+    /// `-o { text }` where the text has no name, or is empty.
+    NoName,
+}
+
+impl NoteCause {
+    /// Whether braces are right, and what is in them is not.
+    pub(super) fn is_of_definition(self) -> bool {
+        matches!(self, Self::NoDefinition | Self::NoName)
+    }
 }
 
 impl fmt::Display for Note {
@@ -168,6 +177,7 @@ impl fmt::Display for Note {
             NoteCause::Unclosed => write!(f, "missing '}}' in \"{found}\""),
             NoteCause::Behind => write!(f, "syntax error after '}}' in \"{found}\""),
             NoteCause::NoDefinition => write!(f, "missing '=' after attribute name: \"{found}\""),
+            NoteCause::NoName => write!(f, "missing attribute name: \"{found}\""),
         }
     }
 }
@@ -371,10 +381,13 @@ impl Entry {
                 notes.extend(extract(value));
                 match cf::split_definition(&value.text) {
                     Ok((name, text)) => value.text = format!("{name}={text}").into(),
-                    Err(_) => notes.push(Note {
+                    Err(why) => notes.push(Note {
                         line: value.line,
                         found: value.text.clone(),
-                        cause: NoteCause::NoDefinition,
+                        cause: match why {
+                            cf::SyntaxError::NoName => NoteCause::NoName,
+                            _ => NoteCause::NoDefinition,
+                        },
                     }),
                 }
             }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use cf::{Lines, Position};
 
 pub use command::Command;
-pub use edit::{Change, Edit, EditError, Edited, edit, is_one_word};
+pub use edit::{Change, Edit, EditCause, EditError, Edited, edit, is_one_word};
 pub use endpoint::{Endpoint, Host, Ports};
 pub use entry::{Entry, EntryError, FIELDS, Field, Note, NoteCause, Style};
 pub use listen::{ListenError, Protocols, Resolve, interfaces};

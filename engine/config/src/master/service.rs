@@ -7,7 +7,7 @@ use cf::{Definition, Position};
 use hashbrown::HashMap;
 
 use crate::master::entry::Argument;
-use crate::master::{Command, Endpoint, Entry, Field, MasterCf, Note, NoteCause, Ports};
+use crate::master::{Command, Endpoint, Entry, Field, MasterCf, Note, Ports};
 use crate::{Problem, Severity};
 
 /// A service, as one entry of master.cf makes it.
@@ -227,7 +227,7 @@ impl EntryReader<'_> {
     fn service(&mut self, notes: &[Note], ports: &Ports) -> Option<Service> {
         let before = self.problems.iter().filter(|problem| problem.severity.is_error()).count();
         // An option without a definition is found again among the options.
-        for note in notes.iter().filter(|note| note.cause != NoteCause::NoDefinition) {
+        for note in notes.iter().filter(|note| !note.cause.is_of_definition()) {
             self.error(note.line, Some(&note.found), note.to_string());
         }
         let entry = self.entry;
