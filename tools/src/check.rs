@@ -1,6 +1,7 @@
 //! `ringpost check`: what is wrong with a configuration, what it does differently here, and what this host
 //! allows.
 
+mod overrides;
 mod transports;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub(crate) fn run(options: &Check) -> ExitCode {
             findings.endpoints(&settings, &all);
             findings.local_delivery(&all.base);
             findings.transports(&all);
+            findings.overrides(&all);
             findings.owner(&settings, &all.base);
         }
         Err(problems) => findings.problems(&problems, &[]),
