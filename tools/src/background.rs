@@ -75,6 +75,11 @@ impl Background {
         Ok(())
     }
 
+    /// Lets go of the log: what is written to standard error from here on is lost.
+    pub(crate) fn leave(self) {
+        let _ = dup2_stderr(&self.null);
+    }
+
     /// The log has another file.
     pub(crate) fn reopened(&mut self, log: File) -> io::Result<()> {
         dup2_stderr(&log)?;

@@ -13,7 +13,7 @@ use config::Snapshot;
 use intake::Anvil;
 use jiff::tz::TimeZone;
 use mail::Time;
-use mail::log::{Event, Formatter, Record, Style};
+use mail::log::{Event, Formatter, Record};
 use maillog::{Destination, MailLog, Pen};
 use queue::{OpenError, QueueDirectory};
 use remote::Remote;
@@ -299,9 +299,8 @@ fn open_log(
     snapshot: &Snapshot,
     file: Option<File>,
 ) -> Result<(Log, Option<MailLog>), String> {
-    let style = if start.log_json { Style::Json } else { Style::Postfix };
     let formatter = Formatter::new(
-        style,
+        start.lines.style(&snapshot.log),
         &snapshot.site.myhostname,
         &snapshot.log.syslog_name,
         TimeZone::system(),
@@ -319,7 +318,7 @@ fn open_log(
         Ok(Box::new(file))
     };
     let destination = match Destination::from_path(&snapshot.log.maillog_file) {
-        Destination::File(_) if is_file => Destination::Other(Box::new(next)),
+        _ if is_file => Destination::Other(Box::new(next)),
         // Master could not open it any more, and has said so. Mail goes on.
         Destination::File(_) => Destination::Stderr,
         other => other,

@@ -31,6 +31,7 @@ mod shard;
 mod start;
 mod status;
 mod swap;
+mod syslog;
 mod tables;
 
 use std::os::fd::AsFd;

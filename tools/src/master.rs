@@ -24,6 +24,7 @@ use crate::listening::Listening;
 use crate::reload::{self, Renewal, Running};
 use crate::start::{Loaded, Order, Purpose, Report, Start};
 use crate::swap::{By, Change, Command, HandOver, Missing, Step, Watch};
+use crate::syslog::Syslog;
 
 /// Names and addresses of people are in the log: it is not for everyone on the host to read.
 const LOG_MODE: u32 = 0o640;
@@ -54,24 +55,49 @@ pub(crate) struct Plan {
     pub(crate) listening: Vec<Listening>,
     /// Whether children are programs or threads.
     pub(crate) processes: bool,
-    /// `maillog_file`, where the log goes to a file. Master opens it: the engine may not be able to.
-    pub(crate) log: Option<PathBuf>,
+    /// Where the log goes. Master opens it: the engine may not be able to.
+    pub(crate) log: LogTo,
     /// What there is in place of a terminal, where there is none.
     pub(crate) background: Option<Background>,
     /// The files that tables are read from. Master watches them: the engine sees none of them.
     pub(crate) sources: Vec<Source>,
 }
 
+/// Where the log goes.
+#[derive(Debug)]
+pub(crate) enum LogTo {
+    /// Standard error, or standard output.
+    Streams,
+    /// `maillog_file`
+    File(PathBuf),
+    /// The host's syslog daemon.
+    Syslog(Syslog),
+}
+
 impl Plan {
-    /// Opens the log file, making it where it is missing.
+    /// Opens the log, making its file where it is missing. Each time it is for one writer.
     pub(crate) fn open_log(&self) -> io::Result<Option<File>> {
-        let Some(path) = &self.log else { return Ok(None) };
+        let path = match &self.log {
+            LogTo::Streams => return Ok(None),
+            LogTo::File(path) => path,
+            LogTo::Syslog(syslog) => return syslog.open().map(Some),
+        };
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(LOG_MODE);
         let cannot = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot open log {}: {error}", path.display()))
         };
         options.open(path).map(Some).map_err(cannot)
+    }
+
+    /// What was written to the log is where it goes.
+    pub(crate) fn end_log(self) {
+        if let Some(background) = self.background {
+            background.leave();
+        }
+        if let LogTo::Syslog(syslog) = self.log {
+            syslog.finish();
+        }
     }
 }
 
@@ -92,7 +118,7 @@ impl From<io::Error> for Failure {
 
 /// Runs the mail system until a signal ends it. `say` gets lines for the log.
 pub(crate) fn run(
-    plan: Plan,
+    plan: &mut Plan,
     ready: impl FnOnce(Option<&Background>),
     say: impl Fn(&str),
 ) -> Result<(), Failure> {
@@ -101,7 +127,7 @@ pub(crate) fn run(
 }
 
 async fn supervise(
-    mut plan: Plan,
+    plan: &mut Plan,
     ready: impl FnOnce(Option<&Background>),
     say: impl Fn(&str),
 ) -> Result<(), Failure> {
@@ -115,11 +141,11 @@ async fn supervise(
     // Before the children read them: what changes meanwhile is noticed.
     let mut watch = Watch::start(plan.sources.clone(), By::Kernel)?;
     let (engine_ends, agent_ends) = links(plan.start.shards)?;
-    let mut agentd = Post::new(start_agentd(&plan, &agent_ends)?);
-    let mut engine = Post::new(start_engine(&plan, &engine_ends)?);
+    let mut agentd = Post::new(start_agentd(plan, &agent_ends)?);
+    let mut engine = Post::new(start_engine(plan, &engine_ends)?);
     drop((engine_ends, agent_ends));
 
-    match attend(&mut plan, &mut engine, &mut agentd, &mut signals, &mut watch, ready, &say).await {
+    match attend(plan, &mut engine, &mut agentd, &mut signals, &mut watch, ready, &say).await {
         Ok(end) => {
             say("terminating");
             stop(engine.child, agentd.child, end, signals, say).await;
@@ -170,7 +196,7 @@ async fn attend(
             _ = signals.interrupt.recv() => return Ok(End::InOrder),
             _ = signals.terminate.recv() => return Ok(End::InOrder),
             _ = signals.quit.recv() => return Ok(End::AtOnce),
-            _ = signals.reopen.recv() => {
+            _ = signals.reopen.recv(), if matches!(plan.log, LogTo::File(_)) => {
                 match plan.open_log() {
                     Ok(Some(log)) => {
                         engine.tell(&Order::ReopenLog, &[log.as_fd()])?;

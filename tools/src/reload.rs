@@ -83,10 +83,12 @@ pub(crate) fn prepare(running: &Running) -> Result<Renewal, Vec<String>> {
 /// What takes a restart, where it has changed: the processes have it from their start.
 fn fixed(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let path = |path: &PathBuf| path.display().to_string();
+    let facility = |of: &Snapshot| of.settings().text("syslog_facility").unwrap_or_default();
     let values = [
         ("queue_directory", path(&old.site.queue_directory), path(&new.site.queue_directory)),
         ("mail_owner", old.site.mail_owner.to_string(), new.site.mail_owner.to_string()),
         ("maillog_file", path(&old.log.maillog_file), path(&new.log.maillog_file)),
+        ("syslog_facility", facility(old), facility(new)),
         ("shards", old.site.shards.to_string(), new.site.shards.to_string()),
         (
             "queue_segment_size",

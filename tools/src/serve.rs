@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use config::{Problem, Severity, Snapshot};
 use jiff::tz::TimeZone;
 use mail::Time;
-use mail::log::{Event, Formatter, Record, Style};
+use mail::log::{Event, Formatter, Record};
 use maillog::Destination;
 use remote::Remote;
 
@@ -20,12 +20,13 @@ use crate::background::Background;
 use crate::cli::{BackendChoice, LogForm, Serve};
 use crate::engine::LOCK_WAIT;
 use crate::listening::{Endpoint, Listening};
-use crate::master::{self, Failure, Plan};
+use crate::master::{self, Failure, LogTo, Plan};
 use crate::pid_file::{PidFile, Refused};
 use crate::privilege;
 use crate::reload::Running;
 use crate::settings::Settings;
-use crate::start::Start;
+use crate::start::{Lines, Start};
+use crate::syslog::{self, Syslog};
 
 /// Where the unprivileged part runs when nobody made a user for it, and no configuration asks for one.
 const USER_OF_LAST_RESORT: &str = "nobody";
@@ -38,7 +39,7 @@ const EX_UNAVAILABLE: u8 = 69;
 pub(crate) fn run(options: &Serve) -> ExitCode {
     match prepare(options) {
         // The lock is held to the end.
-        Ok(Prepared { plan, banner, master_log, pid_file: _pid_file }) => {
+        Ok(Prepared { mut plan, banner, master_log, pid_file: _pid_file }) => {
             let say = |text: &str| master_log.info(text);
             let ready = |background: Option<&Background>| {
                 let mut stdout = io::stdout().lock();
@@ -49,11 +50,13 @@ pub(crate) fn run(options: &Serve) -> ExitCode {
                 }
                 master_log.started();
             };
-            match master::run(plan, ready, say) {
+            let code = match master::run(&mut plan, ready, say) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(Failure::Refused(why)) => fail(EX_UNAVAILABLE, &why),
                 Err(Failure::Io(error)) => fail(EX_UNAVAILABLE, &error.to_string()),
-            }
+            };
+            plan.end_log();
+            code
         }
         Err(Trouble { code, text }) => fail(code, &text),
     }
@@ -159,25 +162,43 @@ fn prepare(options: &Serve) -> Result<Prepared, Trouble> {
         listening.push(bound);
     }
     let trial = settings.trial_directory().is_some();
+    // What runs in the foreground is looked at there.
+    let to_syslog = options.detached && snapshot.log.maillog_file.as_os_str().is_empty();
+    let lines = match options.log {
+        LogForm::Json => Lines::Json,
+        LogForm::Text if to_syslog => Lines::Syslog,
+        LogForm::Text => Lines::Postfix,
+    };
     let start = Start {
         shards,
         backend: backend.to_string(),
         queue: absolute(&snapshot.site.queue_directory),
         become_user: user,
-        log_json: options.log == LogForm::Json,
+        lines,
         show_deliveries: trial,
     };
     let addresses: Vec<SocketAddr> = listening.iter().map(|it| it.address).collect();
     let stop = if options.detached { "ringpost stop" } else { "Ctrl-C" };
     let banner = banner(&snapshot, &start, &addresses, why_not_uring.as_deref(), stop);
     let file = settings.to_file().map_err(|error| unavailable(format!("settings: {error}")))?;
-    let style = if start.log_json { Style::Json } else { Style::Postfix };
-    let name = &snapshot.log.syslog_name;
-    let formatter = Formatter::new(style, &snapshot.site.myhostname, name, TimeZone::system(), 2);
-    let master_log = MasterLog { formatter, configuration: settings.name() };
+    let formatter = |lines: Lines| {
+        let (style, log) = (lines.style(&snapshot.log), &snapshot.log);
+        Formatter::new(style, &snapshot.site.myhostname, &log.syslog_name, TimeZone::system(), 2)
+    };
+    let master_log = MasterLog { formatter: formatter(lines), configuration: settings.name() };
     let log = match Destination::from_path(&snapshot.log.maillog_file) {
-        Destination::File(path) => Some(absolute(&path)),
-        _ => None,
+        Destination::File(path) => LogTo::File(absolute(&path)),
+        _ if to_syslog => {
+            let syslog = Syslog::new(Path::new(syslog::SOCKET), formatter(Lines::Syslog));
+            if let Err(error) = syslog.reach() {
+                eprintln!(
+                    "ringpost: warning: {error}; what would be logged is lost until somebody listens there; \
+                     maillog_file names a file instead"
+                );
+            }
+            LogTo::Syslog(syslog)
+        }
+        _ => LogTo::Streams,
     };
     let sources = catalog.sources();
     let running = Running { settings, all: Arc::new(all), endpoints, shards };
@@ -195,8 +216,8 @@ fn prepare(options: &Serve) -> Result<Prepared, Trouble> {
     if options.detached {
         let log = log.ok_or_else(|| {
             config(
-                "maillog_file is not a file, and what runs in the background has no other place for its \
-                 log; set it, or run: ringpost serve",
+                "maillog_file is no file, and what runs in the background has no such stream; set it to a \
+                 file, or to nothing for syslog, or run: ringpost serve",
             )
         })?;
         plan.background =
@@ -315,7 +336,9 @@ fn banner(
     line("mail goes to", &absolute(&snapshot.mailbox.virtual_mailbox_base).display());
     line("queue is in ", &start.queue.display());
     let log = &snapshot.log.maillog_file;
-    if !log.as_os_str().is_empty() {
+    if start.lines == Lines::Syslog {
+        line("log goes to ", &format_args!("syslog at {}", syslog::SOCKET));
+    } else if !log.as_os_str().is_empty() {
         line("log is in   ", &absolute(log).display());
     }
     let backend = match why_not_uring {

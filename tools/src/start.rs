@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mail::log::Style;
 use serde::{Deserialize, Serialize};
 
 use crate::listening::Endpoint;
@@ -101,6 +102,28 @@ impl Loaded {
     }
 }
 
+/// What lines of the log look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Lines {
+    /// As in Postfix's file.
+    Postfix,
+    /// JSON.
+    Json,
+    /// For the syslog daemon.
+    Syslog,
+}
+
+impl Lines {
+    /// The form that lines have under this configuration.
+    pub(crate) const fn style(self, log: &config::Log) -> Style {
+        match self {
+            Self::Postfix => Style::Postfix,
+            Self::Json => Style::Json,
+            Self::Syslog => Style::Syslog { facility: log.syslog_facility.code },
+        }
+    }
+}
+
 /// How a child is to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
@@ -113,8 +136,8 @@ pub(crate) struct Start {
     /// User and group to become before the first byte from the network is read; `None` where master
     /// itself is not root.
     pub(crate) become_user: Option<(u32, u32)>,
-    /// JSON lines instead of Postfix's.
-    pub(crate) log_json: bool,
+    /// What lines of the log look like.
+    pub(crate) lines: Lines,
     /// Say each delivery on standard output.
     pub(crate) show_deliveries: bool,
 }

@@ -49,6 +49,7 @@ pub use typed::address::{
     AddressKind, AddressKinds, Extension, Extensions, Kinds, RecipientKinds, RewriteClient,
     RewriteClients, SenderKinds, Transport,
 };
+pub use typed::facility::Facility;
 pub use typed::{
     BareNewline, EndOfHeader, FromFormat, FromText, Level, List, Locks, LogAddresses, MailboxSync,
     NetworksStyle, ReceiveOverrides, ReplyCode, Stress, Typed,

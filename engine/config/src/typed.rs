@@ -1,6 +1,7 @@
 //! The types of parameters: how each is read from its expanded text.
 
 pub(crate) mod address;
+pub(crate) mod facility;
 
 use std::ops::Deref;
 use std::path::PathBuf;

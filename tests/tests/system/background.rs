@@ -39,11 +39,7 @@ impl Host {
     fn start(&self) -> u16 {
         let started = self.run(&["start"]);
         assert!(started.ok, "{started:?}");
-        let port = started
-            .out
-            .lines()
-            .find_map(|line| line.strip_prefix("ringpost: listening on 127.0.0.1:")?.parse().ok());
-        port.unwrap_or_else(|| panic!("{started:?}"))
+        port(&started)
     }
 
     fn data(&self, name: &str) -> PathBuf {
@@ -75,6 +71,14 @@ impl Host {
         let text = fs::read_to_string(&path).expect("a main.cf") + more;
         fs::write(path, text).expect("a main.cf");
     }
+}
+
+fn port(started: &Ran) -> u16 {
+    let port = started
+        .out
+        .lines()
+        .find_map(|line| line.strip_prefix("ringpost: listening on 127.0.0.1:")?.parse().ok());
+    port.unwrap_or_else(|| panic!("{started:?}"))
 }
 
 fn send(port: u16) -> u16 {
@@ -187,4 +191,67 @@ fn it_answers_to_the_name_of_postfix() {
     let unknown = postfix("flash");
     assert!(!unknown.ok && unknown.err.contains("\"flash\""), "{unknown:?}");
     assert!(postfix("abort").ok && !master.runs());
+}
+
+/// What needs another `/dev`.
+mod as_root {
+    use std::os::unix::net::UnixDatagram;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A host whose `/dev/log`, for what is started here, is the test's own.
+    const OWN_DEV_LOG: &str =
+        "mkdir dev && mount --rbind /dev dev && mount -t tmpfs none /dev || exit
+        for name in null zero random urandom
+        do : > /dev/$name && mount --bind dev/$name /dev/$name || exit
+        done
+        ln -s \"$PWD/syslog\" /dev/log || exit
+        exec \"$@\"";
+
+    fn started_with_own_dev_log(host: &Host) -> Ran {
+        let program = std::env::var("RINGPOST_BIN").expect("tests/run sets it");
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", OWN_DEV_LOG, "sh", &program, "start", "-c", "etc"]);
+        command.current_dir(host.0.path("")).output().expect("unshare").into()
+    }
+
+    #[test]
+    fn without_a_log_file_lines_go_to_syslog() {
+        let host = Host::new();
+        host.main_cf("maillog_file =\nsyslog_facility = local3\nsyslog_name = first\n");
+        let socket = host.0.path("syslog");
+        let daemon = UnixDatagram::bind(&socket).expect("a socket");
+        let started = started_with_own_dev_log(&host);
+        assert!(started.ok && started.out.contains("syslog at /dev/log"), "{started:?}");
+        assert_eq!(send(port(&started)), 250);
+        host.wait_for_mails(1);
+        assert!(host.run(&["stop"]).ok);
+
+        daemon.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let mut lines = Vec::new();
+        // Those of master come by another way than those of the engine.
+        let wanted =
+            [" first/master[0]: daemon started", ": removed", " first/master[0]: terminating"];
+        while !wanted.iter().all(|end| lines.iter().any(|line: &String| line.contains(end))) {
+            let mut line = [0; 1000];
+            let length =
+                daemon.recv(&mut line).unwrap_or_else(|error| panic!("{error}: {lines:#?}"));
+            lines.push(String::from_utf8(line[..length].to_vec()).expect("text"));
+        }
+        // local3.info, and no host's name.
+        let sent = lines.iter().find(|line| line.contains("status=sent")).expect("a delivery");
+        let date = sent.strip_prefix("<158>").expect("a priority");
+        assert!(date[15..].starts_with(" first/virtual["), "{sent}");
+    }
+
+    #[test]
+    fn a_syslog_that_is_not_there_is_no_reason_not_to_start() {
+        let host = Host::new();
+        host.main_cf("maillog_file =\n");
+        let started = started_with_own_dev_log(&host);
+        assert!(started.ok, "{started:?}");
+        assert!(started.err.contains("warning: connect to /dev/log: "), "{started:?}");
+        assert!(host.run(&["stop"]).ok);
+    }
 }

@@ -6,15 +6,19 @@ use std::time::Duration;
 use crate::row::{INT_MAX, known, params};
 use crate::syntax::{Nonblank, Word};
 use crate::typed::List;
+use crate::typed::facility::Facility;
 
 params! {
     /// The log.
     Log;
 
-    /// The file that log lines are added to; standard error where it is empty.
+    /// The file that log lines are added to. Where it is empty they go to syslog, or to standard error from what
+    /// runs in the foreground.
     maillog_file: PathBuf = "";
     /// The name before the slash in log lines. The tools that read mail logs look for this one.
     syslog_name: Box<str> = "${multi_instance_name?{$multi_instance_name}:{postfix}}";
+    /// The syslog facility of log lines.
+    syslog_facility: Facility = "mail";
     /// The name of this instance among several.
     multi_instance_name: Box<str> = "";
     /// Digits after the point in delays.
@@ -25,14 +29,6 @@ known! {
     /// The log's file and where else lines go.
     LOGGING;
 
-    /// The syslog facility of log lines.
-    syslog_facility: Word = "mail"
-        in [
-            "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "security",
-            "syslog", "user", "uucp", "local0", "local1", "local2", "local3", "local4", "local5",
-            "local6", "local7"
-        ]
-        => unsupported "nothing is sent to syslog";
     /// Where maillog_file may be.
     maillog_file_prefixes: List = "/var, /dev/stdout"
         => unsupported "the file may be anywhere";

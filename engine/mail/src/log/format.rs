@@ -14,6 +14,12 @@ pub enum Style {
     Postfix,
     /// One JSON object each.
     Json,
+    /// `<22>Nov 20 09:00:00 postfix/smtpd[7]: connect from ...`, as a program writes to the syslog daemon of its
+    /// host (RFC 3164 section 4.1, without the host, which the daemon adds).
+    Syslog {
+        /// Who it is from, 0 to 23: mail is 2.
+        facility: u8,
+    },
 }
 
 /// Writes records as lines. One for each thread: it remembers the text of the last second.
@@ -43,9 +49,14 @@ impl Formatter {
             self.second = Some(record.time.secs());
             self.stamp_second(record.time);
         }
+        if let Style::Syslog { facility } = self.style {
+            out.push(b'<');
+            push::number(out, u64::from(facility) * 8 + record.event.severity() as u64);
+            out.push(b'>');
+        }
         out.extend_from_slice(&self.stamp);
         match self.style {
-            Style::Postfix => {
+            Style::Postfix | Style::Syslog { .. } => {
                 push::outside(out, record.name.unwrap_or(&self.name));
                 out.push(b'/');
                 push::own(out, record.service);
@@ -86,6 +97,10 @@ impl Formatter {
             Style::Json => {
                 let utc = timestamp(time).strftime("{\"time\":\"%Y-%m-%dT%H:%M:%S.").to_string();
                 push::own(&mut self.stamp, &utc);
+            }
+            Style::Syslog { .. } => {
+                date(&mut self.stamp, time, &self.zone);
+                self.stamp.push(b' ');
             }
         }
     }

@@ -192,6 +192,29 @@ pub enum Event<'a> {
     },
 }
 
+/// How bad it is (RFC 5424 section 6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// A part of the service has ended.
+    Critical = 2,
+    /// Something is wrong, and mail goes on.
+    Warning = 4,
+    /// As it should be.
+    Info = 6,
+}
+
+impl Event<'_> {
+    /// As Postfix has it: what begins with "fatal: " or "warning: ". What checks of a message say is no warning of
+    /// the service.
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Fatal { .. } => Severity::Critical,
+            Self::Warning { .. } | Self::RateLimit { .. } => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
+}
+
 /// A client as lines name it: `name[address]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer<'a> {

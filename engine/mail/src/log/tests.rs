@@ -39,6 +39,17 @@ fn body(event: Event<'_>) -> String {
     line.strip_prefix("Jan 10 18:56:48 mx postfix/smtpd[7650]: ").expect(&line).to_owned()
 }
 
+#[test]
+fn syslog_is_told_who_and_how_bad_and_no_host() {
+    let mail = |event| written(Style::Syslog { facility: 2 }, "smtpd", event);
+    let head = "Jan 10 18:56:48 postfix/smtpd[7650]: ";
+    assert_eq!(mail(Event::Info { text: "x" }), format!("<22>{head}x"));
+    assert_eq!(mail(Event::Warning { text: "x" }), format!("<20>{head}warning: x"));
+    assert_eq!(mail(Event::Fatal { text: "x" }), format!("<18>{head}fatal: x"));
+    let local7 = written(Style::Syslog { facility: 23 }, "smtpd", Event::Info { text: "x" });
+    assert!(local7.starts_with("<190>"), "{local7}");
+}
+
 fn rejection<'a>() -> Policy<'a> {
     Policy {
         action: "reject",
