@@ -2,6 +2,7 @@
 //! allows.
 
 mod overrides;
+mod tables;
 mod transports;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub(crate) fn run(options: &Check) -> ExitCode {
             findings.endpoints(&settings, &all);
             findings.local_delivery(&all.base);
             findings.transports(&all);
+            findings.transport_tables(&all);
             findings.overrides(&all);
             findings.owner(&settings, &all.base);
         }

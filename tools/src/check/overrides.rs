@@ -32,8 +32,22 @@ const READ_BY_TRIVIAL_REWRITE: &[&str] = &[
 ];
 
 impl Findings {
-    /// An SMTP server asks another service about addresses, so that what its own entry says of them does nothing.
+    /// What stands on the line of a service and does not hold for it.
     pub(super) fn overrides(&mut self, all: &Configuration) {
+        self.of_trivial_rewrite(all);
+        let base = all.base.log.syslog_facility;
+        for one in all.services.iter().filter(|one| one.snapshot.log.syslog_facility != base) {
+            let set = one.snapshot.settings().defined("syslog_facility");
+            let place = set.map_or(&one.service.position, |set| &set.position);
+            self.add(
+                Severity::Note,
+                format_args!("{place}: syslog_facility: all services have the one of main.cf"),
+            );
+        }
+    }
+
+    /// An SMTP server asks another service about addresses, so that what its own entry says of them does nothing.
+    fn of_trivial_rewrite(&mut self, all: &Configuration) {
         for one in all.services.iter().filter(|one| one.service.command == Command::Smtpd) {
             for set in &one.service.overrides {
                 if READ_BY_TRIVIAL_REWRITE.contains(&&*set.name) && !is_mentioned(one, &set.name) {
@@ -105,6 +119,16 @@ mod tests {
         let found = said(own);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains(" set it in own/unix at master.cf:2, "), "{found:?}");
+    }
+
+    #[test]
+    fn one_facility_is_for_all() {
+        let master_cf = "25 inet n - n - - smtpd -o syslog_facility=local3\n\
+                         587 inet n - n - - smtpd -o syslog_facility=mail\n";
+        assert_eq!(
+            said(master_cf),
+            ["master.cf:1: syslog_facility: all services have the one of main.cf"]
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl Findings {
         let snapshots = all.services.iter().map(|one| &*one.snapshot);
         for snapshot in std::iter::once(&*all.base).chain(snapshots) {
             for (parameter, transport, used) in named(snapshot) {
-                let Some(why) = missing(all, &transport) else { continue };
+                let Some(why) = missing(all, &transport.name) else { continue };
                 let defined = snapshot.settings().defined(parameter);
                 let place = match defined {
                     Some(defined) => format!("{}: {parameter}", defined.position),
@@ -67,8 +67,7 @@ fn named(snapshot: &Snapshot) -> Vec<(&'static str, Transport, bool)> {
 }
 
 /// Why nobody delivers, if so.
-fn missing(all: &Configuration, transport: &Transport) -> Option<String> {
-    let name = &transport.name;
+pub(super) fn missing(all: &Configuration, name: &str) -> Option<String> {
     match all.find(name).map(|one| &one.service.command) {
         None => Some(format!("master.cf has no service {name} of type unix")),
         Some(command) if !command.is_transport() => {
