@@ -21,7 +21,7 @@ use crate::settings::Settings;
 
 /// Prints everything worth knowing, worst first. Exit code 1 if mail would not flow as configured.
 pub(crate) fn run(options: &Check) -> ExitCode {
-    let settings = match Settings::of_host(&options.configuration) {
+    let settings = match Settings::of_host(&options.configuration).map(Settings::with_hosts) {
         Ok(settings) => settings,
         Err(why) => {
             println!("error: {why}");

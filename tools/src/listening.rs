@@ -1,9 +1,9 @@
 //! What the services of a configuration listen on.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 
-use config::master::{self, Command, Kind};
+use config::master::{Command, Kind};
 use config::{Configuration, ServiceConfig};
 use serde::{Deserialize, Serialize};
 
@@ -33,10 +33,10 @@ impl Endpoint {
                 Some(addresses) => addresses.to_vec(),
                 None => {
                     let site = &snapshot.site;
-                    let protocols = site.inet_protocols;
-                    let words = site.inet_interfaces.iter().map(|it| &**it);
-                    master::interfaces(words, protocols, &mut resolve)
-                        .and_then(|own| endpoint.addresses(&own, protocols, &mut resolve))
+                    let machine = snapshot.settings().machine();
+                    let resolve = |name: &str| machine.host(name).unwrap_or_else(|| Ok(Vec::new()));
+                    endpoint
+                        .addresses(&snapshot.own.listening, site.inet_protocols, &resolve)
                         .map_err(|why| cannot(why.to_string()))?
                 }
             };
@@ -63,11 +63,6 @@ pub(crate) fn serving<'a>(all: &'a Configuration, name_space: &str) -> Option<&'
             .find(|it| it.service.kind == Kind::Pass && it.service.command == Command::Smtpd),
         _ => None,
     }
-}
-
-fn resolve(name: &str) -> Result<Vec<IpAddr>, String> {
-    let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
-    Ok(found.map(|address| address.ip()).collect())
 }
 
 /// Sockets that listen on an endpoint, one for each shard.

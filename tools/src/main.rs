@@ -10,6 +10,7 @@ mod dispatch;
 mod engine;
 mod explain;
 mod freshness;
+mod hosts;
 mod init;
 mod interfaces;
 mod limits;

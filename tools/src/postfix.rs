@@ -14,6 +14,7 @@ use rustix::process::Signal;
 
 use crate::background;
 use crate::cli::{CONFIG_DIRECTORY, Configuration, LogForm, Place, Serve};
+use crate::listening::Endpoint;
 use crate::master::STOP_SECS_MAX;
 use crate::pid_file::Master;
 use crate::serve;
@@ -122,7 +123,7 @@ fn renew(place: &Place, voice: Voice) -> ExitCode {
         Ok((None, _)) => return voice.fatal(NOT_RUNNING),
         Err(why) => return voice.fatal(&why),
     };
-    if !is_usable(&settings) {
+    if !is_usable(settings) {
         return voice.fatal("the configuration in use stays: the new one cannot be");
     }
     voice.info("refreshing the mail system");
@@ -133,7 +134,8 @@ fn renew(place: &Place, voice: Voice) -> ExitCode {
 }
 
 /// Says what is worth knowing about a configuration, and whether the mail system can have it.
-fn is_usable(settings: &Settings) -> bool {
+fn is_usable(settings: Settings) -> bool {
+    let settings = settings.with_hosts();
     let opened = settings.open(&Remote::new());
     let problems = match &opened {
         Ok((all, _)) => all.problems(),
@@ -142,7 +144,14 @@ fn is_usable(settings: &Settings) -> bool {
     for problem in problems.iter().filter(|it| it.severity != Severity::Note) {
         eprintln!("ringpost: {}: {problem}", problem.severity.word());
     }
-    opened.is_ok()
+    match opened.map(|(all, _)| Endpoint::all(&settings, &all)) {
+        Ok(Ok(_)) => true,
+        Ok(Err(why)) => {
+            eprintln!("ringpost: error: {why}");
+            false
+        }
+        Err(_) => false,
+    }
 }
 
 /// postfix(1)
@@ -209,8 +218,10 @@ pub(crate) fn by_name(arguments: impl IntoIterator<Item = OsString>) -> ExitCode
         "status" => status(&place, voice),
         // What works differently here is no fault of the files; ringpost check has that, too.
         "check" => match Settings::of_host(&configuration) {
-            Ok(settings) if is_usable(&settings) => ExitCode::SUCCESS,
-            Ok(_) => ExitCode::FAILURE,
+            Ok(settings) => match is_usable(settings) {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            },
             Err(why) => voice.fatal(&why),
         },
         // Directories are made at the start, with the owners that they need; the formats of files are known

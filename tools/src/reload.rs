@@ -54,7 +54,7 @@ pub(crate) struct Running {
 /// Reads, builds and checks what the files say now. The error is for the log, line by line.
 pub(crate) fn prepare(running: &Running) -> Result<Renewal, Vec<String>> {
     let one = |text: String| vec![text];
-    let settings = running.settings.renewed().map_err(one)?;
+    let settings = running.settings.renewed().map_err(one)?.with_hosts();
     let (all, catalog) = settings
         .open(&Remote::new())
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -121,7 +121,7 @@ struct Prepared {
 fn prepare(options: &Serve) -> Result<Prepared, Trouble> {
     // `start` is about the mail system of this host, as `stop` is.
     let read = if options.detached { Settings::of_host } else { Settings::read };
-    let mut settings = read(&options.configuration).map_err(config)?;
+    let mut settings = read(&options.configuration).map_err(config)?.with_hosts();
     if let Some(data) = settings.trial_directory() {
         // Weaker than what was said on the command line, which comes later.
         let log = data.join("mail.log").display().to_string();

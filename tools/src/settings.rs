@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::master::{self, MasterCf, Ports};
-use config::{Configuration, Interface, Machine, Problem, Snapshot, Sources};
+use config::{Configuration, Hosts, Interface, Machine, Problem, Snapshot, Sources};
 use remote::Remote;
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 use table::{Catalog, Tables};
 
 use crate::cli;
+use crate::hosts;
 use crate::interfaces;
 use crate::swap::Settled;
 
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     host_name: String,
     /// Addresses of the machine's network interfaces and the lengths of their netmasks, or why there are none.
     interfaces: Result<Vec<(IpAddr, u8)>, String>,
+    /// Names of hosts that were looked up, where they were.
+    hosts: Option<Hosts>,
     kind: Kind,
     overrides: Vec<String>,
     /// Where the service `smtp` listens, instead of where master.cf says.
@@ -108,7 +111,17 @@ impl Settings {
         let interfaces = interfaces::read();
         let interfaces =
             interfaces.map(|all| all.iter().map(|it| (it.address, it.prefix)).collect());
-        Self { host_name: host_name(), interfaces, kind, overrides, listen, ports: ports() }
+        let (host_name, ports) = (host_name(), ports());
+        Self { host_name, interfaces, hosts: None, kind, overrides, listen, ports }
+    }
+
+    /// Looks up the names of hosts, which count from then on. For whoever is to run the configuration or says
+    /// whether it is right; others have no need to wait for a name server.
+    #[must_use]
+    pub(crate) fn with_hosts(self) -> Self {
+        let (sources, machine) = self.sources();
+        let names = Configuration::host_names(&sources, &self.master_cf(), &machine);
+        Self { hosts: Some(hosts::look_up(names)), ..self }
     }
 
     /// Sets what the command line does not.
@@ -198,7 +211,8 @@ impl Settings {
         let interface = |&(address, prefix): &(IpAddr, u8)| Interface { address, prefix };
         let interfaces = self.interfaces.as_ref().map(|all| all.iter().map(interface).collect());
         let interfaces = interfaces.map_err(String::clone);
-        (sources, Machine { name: self.host_name.clone(), interfaces })
+        let (name, hosts) = (self.host_name.clone(), self.hosts.clone());
+        (sources, Machine { name, interfaces, hosts })
     }
 
     /// The settings as a file without a name, to be sent to a child.

@@ -387,7 +387,7 @@ mod tests {
         let recipient = Address::parse(b"user@[192.0.2.9]").unwrap();
         for (has, class) in [("192.0.2.9", Class::Local), ("192.0.2.10", Class::Default)] {
             let interfaces = vec![Interface { address: has.parse().unwrap(), prefix: 24 }];
-            let machine = Machine { name: "mx.example".to_owned(), interfaces: Ok(interfaces) };
+            let machine = Machine { interfaces: Ok(interfaces), ..Machine::named("mx.example") };
             let all = Configuration::build(&sources, &services, &machine, &Tables::new(&files));
             let rewriter = following(&Arc::new(all.unwrap()), 1).rewriter;
             let nobody = &mut Unwatched;

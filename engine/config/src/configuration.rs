@@ -1,12 +1,13 @@
 //! The configuration of every service: main.cf, and over it what each entry of master.cf sets.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
 use table::Tables;
 
-use crate::master::{Command, Kind, MasterCf, Service};
-use crate::{Machine, Problem, Settings, Snapshot, Sources};
+use crate::master::{Command, Endpoint, Host, Kind, MasterCf, Service};
+use crate::{Machine, Problem, Settings, Snapshot, Sources, own};
 
 /// A main.cf and a master.cf, read whole or not at all.
 #[derive(Clone, Debug)]
@@ -90,6 +91,28 @@ impl Configuration {
             }
             _ => Err(problems),
         }
+    }
+
+    /// Names of hosts that the configuration means to be looked up before it is built: in `inet_interfaces` and
+    /// `proxy_interfaces`, whoever sets them, and those that services listen on.
+    pub fn host_names(sources: &Sources, master: &MasterCf, machine: &Machine) -> BTreeSet<String> {
+        let (settings, _) = Settings::read(sources, machine);
+        let mut names: BTreeSet<String> = settings.host_names().into_iter().collect();
+        let disabled = Disabled::of(&settings);
+        let varies = own::PARAMETERS.iter().any(|name| {
+            settings.defined(name).is_some_and(|definition| definition.value.contains('$'))
+        });
+        for service in master.services.iter().filter(|service| !disabled.has(service)) {
+            if let Kind::Inet(Endpoint { host: Host::Name(name), .. }) = &service.kind {
+                names.insert(name.to_string());
+            }
+            let mut overrides = service.overrides.iter();
+            if varies || overrides.any(|it| own::PARAMETERS.contains(&&*it.name)) {
+                let (settings, _) = Settings::read(&sources.clone().service(service), machine);
+                names.extend(settings.host_names());
+            }
+        }
+        names
     }
 
     /// What the admin should look at, although it works: worst first.
@@ -357,6 +380,27 @@ mod tests {
         assert!(!all.snapshot_of("other").routing.transport_maps.is_empty());
         let wrong = "other unix - - n - - virtual\n";
         assert!(built(main_cf, &[services, wrong].concat()).is_err());
+    }
+
+    #[test]
+    fn names_to_be_looked_up_are_those_of_every_service() {
+        let names = |main_cf: &str| {
+            let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
+            let services = "smtp inet n - n - - smtpd\n\
+                            a.example:25 inet n - n - - smtpd -o inet_interfaces=[b.example],[::1]\n\
+                            relay unix - - n - - smtp -o mine=c.example\n\
+                            off.example:25 inet n - n - - smtpd\n";
+            let master = master::parse("master.cf", services.as_bytes(), &Ports::default());
+            let names = Configuration::host_names(&sources, &master, &Machine::named("mx"));
+            names.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        let off = "master_service_disable = off.example:25/inet\n";
+        assert_eq!(names(off), "a.example b.example");
+        let all =
+            "inet_interfaces = $mine all\nmine = d.example 192.0.2.1\nproxy_interfaces = all\n";
+        let found = names(&[all, off].concat());
+        assert_eq!(found, "a.example all b.example c.example d.example");
+        assert_eq!(names(""), "a.example b.example off.example");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use reader::Reader;
 pub use row::{Bounds, Default, Row, Status};
 pub use settings::{Settings, call};
 pub use snapshot::Snapshot;
-pub use source::{Machine, Origin, Sources};
+pub use source::{Hosts, Machine, Origin, Sources};
 pub use syntax::{Nonblank, Raw};
 pub use typed::address::{
     AddressKind, AddressKinds, Extension, Extensions, Kinds, RecipientKinds, RewriteClient,

@@ -50,6 +50,9 @@ pub struct Own {
     pub interfaces: Vec<Interface>,
     /// Those that others have for it: `proxy_interfaces`.
     pub proxies: Vec<IpAddr>,
+    /// Where a service listens that has no host of its own: those of `inet_interfaces`, or the unspecified
+    /// addresses for all that there are and will be.
+    pub listening: Vec<IpAddr>,
 }
 
 impl Own {
@@ -79,20 +82,46 @@ impl Settings {
             return (Own::default(), problems);
         }
         let interfaces = self.interfaces(protocols, &mut problems);
-        let proxies = self.named("proxy_interfaces", protocols, &mut problems);
+        let proxies = self.named(PROXY_INTERFACES, protocols, &mut problems);
         let proxies = proxies.into_iter().map(|(_, address)| address).collect();
-        (Own { interfaces, proxies }, problems)
+        let mut listening: Vec<IpAddr> = match self.words(INET_INTERFACES).is(ALL) {
+            true => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            false => interfaces.iter().map(|it| it.address).collect(),
+        };
+        listening.retain(|address| protocols.has(address));
+        (Own { interfaces, proxies, listening }, problems)
     }
 
     /// The networks that `mynetworks` has where nobody says; or why nobody can tell.
     pub(crate) fn networks(&self) -> Result<String, String> {
         let style = self.value::<NetworksStyle>("mynetworks_style")?;
-        self.value::<Protocols>("inet_protocols")?;
-        let (own, problems) = self.own();
+        let protocols = self.value::<Protocols>("inet_protocols")?;
+        if protocols == Protocols::NONE {
+            return Ok(String::new());
+        }
+        let mut problems = Vec::new();
+        let interfaces = self.interfaces(protocols, &mut problems);
         match problems.iter().find(|problem| problem.severity.is_error()) {
             Some(problem) => Err(problem.to_string()),
-            None => Ok(networks(&own.interfaces, style)),
+            None => Ok(networks(&interfaces, style)),
         }
+    }
+
+    /// The names of hosts in `inet_interfaces` and `proxy_interfaces`, which somebody has to look up.
+    pub fn host_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for parameter in PARAMETERS {
+            for word in &*self.words(parameter) {
+                if address(word).is_none() && !stands_alone(parameter, word) {
+                    names.push(bare(word).to_owned());
+                }
+            }
+        }
+        names
+    }
+
+    fn words(&self, parameter: &str) -> List {
+        self.value(parameter).unwrap_or_default()
     }
 
     /// The addresses of `inet_interfaces`.
@@ -117,11 +146,11 @@ impl Settings {
         problems.extend(
             about_machine.map(|cause| Problem::warning(position.clone(), INET_INTERFACES, cause)),
         );
-        let words = self.value::<List>(INET_INTERFACES).unwrap_or_default();
-        if words.is("all") {
+        let words = self.words(INET_INTERFACES);
+        if words.is(ALL) {
             return all;
         }
-        if words.is("loopback-only") {
+        if words.is(LOOPBACK_ONLY) {
             all.retain(|it| it.address.is_loopback());
             return all;
         }
@@ -150,12 +179,10 @@ impl Settings {
         problems: &mut Vec<Problem>,
     ) -> Vec<(Box<str>, IpAddr)> {
         let mut named = Vec::new();
-        for word in &*self.value::<List>(parameter).unwrap_or_default() {
-            let Some(address) = address(word) else { continue };
-            match protocols.has(&address) {
-                true => named.push((word.clone(), address)),
-                false => {
-                    let cause = "expected an address that inet_protocols allows";
+        for word in &*self.words(parameter) {
+            match self.addresses_of(parameter, word, protocols) {
+                Ok(addresses) => named.extend(addresses.into_iter().map(|it| (word.clone(), it))),
+                Err(cause) => {
                     let position = self.position(parameter);
                     problems.push(Problem::error(position, parameter, Some(word), cause));
                 }
@@ -165,14 +192,56 @@ impl Settings {
         named.dedup_by_key(|(_, address)| *address);
         named
     }
+
+    /// All that a word means; the error is why it means nothing.
+    fn addresses_of(
+        &self,
+        parameter: &str,
+        word: &str,
+        protocols: Protocols,
+    ) -> Result<Vec<IpAddr>, String> {
+        if stands_alone(parameter, word) {
+            return Err("expected this word alone, or addresses and names of hosts".to_owned());
+        }
+        if let Some(address) = address(word) {
+            return match protocols.has(&address) {
+                true => Ok(vec![address]),
+                false => Err("expected an address that inet_protocols allows".to_owned()),
+            };
+        }
+        let mut found = match self.machine().host(bare(word)) {
+            None => return Ok(Vec::new()),
+            Some(found) => found.map_err(|why| format!("whose address cannot be found: {why}"))?,
+        };
+        found.retain(|address| protocols.has(address));
+        match found.is_empty() {
+            true => Err("which has no address that inet_protocols allows".to_owned()),
+            false => Ok(found),
+        }
+    }
 }
 
 const INET_INTERFACES: &str = "inet_interfaces";
+const PROXY_INTERFACES: &str = "proxy_interfaces";
+/// Lists of hosts.
+pub(crate) const PARAMETERS: [&str; 2] = [INET_INTERFACES, PROXY_INTERFACES];
+const ALL: &str = "all";
+const LOOPBACK_ONLY: &str = "loopback-only";
+
+/// Words that are no names of hosts: Postfix would look for one among others.
+fn stands_alone(parameter: &str, word: &str) -> bool {
+    parameter == INET_INTERFACES
+        && [ALL, LOOPBACK_ONLY].iter().any(|it| it.eq_ignore_ascii_case(word))
+}
 
 /// `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`.
 fn address(word: &str) -> Option<IpAddr> {
-    let bare = word.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(word);
-    domain::host_address(bare)
+    domain::host_address(bare(word))
+}
+
+/// Names may be in brackets, too (postfix `src/util/inet_addr_host.c`).
+fn bare(word: &str) -> &str {
+    word.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(word)
 }
 
 /// The networks of these addresses, each once, in their order.
@@ -253,8 +322,19 @@ mod tests {
         main_cf: &str,
     ) -> Result<Arc<Snapshot>, Vec<String>> {
         let interfaces = interfaces.map(|all| all.iter().map(|it| interface(it)).collect());
-        let machine =
-            Machine { name: "mx.example".into(), interfaces: interfaces.map_err(Into::into) };
+        let hosts = [
+            ("mx.example", Ok(vec!["2001:db8:1:2:3:4:5:6", "192.0.2.9"])),
+            ("nat.example", Ok(vec!["198.51.100.1"])),
+            ("gone.example", Err("no such host")),
+        ];
+        let addresses = |all: Vec<&str>| all.iter().map(|it| it.parse().unwrap()).collect();
+        let hosts = hosts
+            .map(|(name, found)| (name.to_owned(), found.map(addresses).map_err(str::to_owned)));
+        let machine = Machine {
+            name: "mx.example".into(),
+            interfaces: interfaces.map_err(Into::into),
+            hosts: Some(hosts.into()),
+        };
         let sources = Sources::new().main_cf("main.cf", main_cf.as_bytes());
         Snapshot::build(&sources, &machine, &Tables::new(&Memory::default()))
             .map_err(|problems| problems.iter().map(ToString::to_string).collect())
@@ -302,6 +382,11 @@ mod tests {
             (
                 "inet_interfaces = [fe80::fc:ff:fe00:1], 192.0.2.9 127.0.0.1 192.0.2.9\n",
                 "127.0.0.0/8 192.0.2.0/25 [fe80::]/64",
+            ),
+            ("inet_interfaces = mx.example\n", "192.0.2.0/25 [2001:db8:1::]/56"),
+            (
+                "inet_interfaces = [mx.example] 127.0.0.1\ninet_protocols = ipv4\n",
+                "127.0.0.0/8 192.0.2.0/25",
             ),
             ("inet_interfaces = $it\nit = $mynetworks 127.0.0.1\nmynetworks = ::1\n", "::1"),
         ] {
@@ -366,6 +451,31 @@ mod tests {
                  inet_protocols allows",
             ),
             (
+                "inet_interfaces = mx.example, gone.example\n",
+                "main.cf:1: inet_interfaces: found \"gone.example\", whose address cannot be found: no \
+                 such host",
+            ),
+            (
+                "inet_interfaces = nat.example\n",
+                "main.cf:1: inet_interfaces: found \"nat.example\", expected an address of this host; no \
+                 interface has 198.51.100.1",
+            ),
+            (
+                "proxy_interfaces = nat.example\ninet_protocols = ipv6\n",
+                "main.cf:1: proxy_interfaces: found \"nat.example\", which has no address that \
+                 inet_protocols allows",
+            ),
+            (
+                "proxy_interfaces = never.example\n",
+                "main.cf:1: proxy_interfaces: found \"never.example\", whose address cannot be found: \
+                 nobody has looked it up",
+            ),
+            (
+                "inet_interfaces = loopback-only, 192.0.2.9\n",
+                "main.cf:1: inet_interfaces: found \"loopback-only\", expected this word alone, or \
+                 addresses and names of hosts",
+            ),
+            (
                 "inet_protocols = ipv5\n",
                 "main.cf:1: inet_protocols: found \"ipv5\", expected all, ipv4 or ipv6",
             ),
@@ -383,8 +493,40 @@ mod tests {
             assert!(has(&all, address), "{address}");
         }
         assert!(!all.is_interface("198.51.100.1".parse().unwrap()));
+        let named = own("proxy_interfaces = nat.example\ninet_interfaces = mx.example 127.0.0.1\n");
+        assert!(has(&named, "198.51.100.1") && has(&named, "2001:db8:1:2:3:4:5:6"));
         let one = own("inet_interfaces = 192.0.2.9\n");
         assert!(has(&one, "192.0.2.9") && !has(&one, "127.0.0.1"));
         assert!(!has(&own("inet_protocols = ipv4\n"), "::1"));
+    }
+
+    #[test]
+    fn services_listen_on_the_hosts_addresses() {
+        for (main_cf, listening) in [
+            ("", "0.0.0.0 ::"),
+            ("inet_protocols = ipv6\n", "::"),
+            ("inet_protocols =\n", ""),
+            ("inet_interfaces =\n", ""),
+            ("inet_interfaces = loopback-only\n", "127.0.0.1 ::1"),
+            (
+                "inet_interfaces = mx.example, 127.0.0.1\ninet_protocols = ipv4\n",
+                "127.0.0.1 192.0.2.9",
+            ),
+        ] {
+            let own = built(Ok(&MACHINE), main_cf).unwrap().own.clone();
+            let found: Vec<String> = own.listening.iter().map(ToString::to_string).collect();
+            assert_eq!(found.join(" "), listening, "{main_cf}");
+        }
+    }
+
+    #[test]
+    fn names_that_nobody_looked_up_do_not_count() {
+        let main_cf = b"inet_interfaces = mx.example\nproxy_interfaces = nat.example\n";
+        let sources = Sources::new().main_cf("main.cf", main_cf);
+        let tables = Memory::default();
+        let machine = Machine::named("mx.example");
+        let snapshot = Snapshot::build(&sources, &machine, &Tables::new(&tables)).unwrap();
+        assert_eq!(snapshot.own, Own::default());
+        assert_eq!(snapshot.settings().host_names(), ["mx.example", "nat.example"]);
     }
 }

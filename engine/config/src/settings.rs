@@ -196,13 +196,13 @@ impl Settings {
     }
 
     /// What the machine says about itself.
-    pub(crate) fn machine(&self) -> &Machine {
+    pub fn machine(&self) -> &Machine {
         &self.machine
     }
 
-    /// Why nobody can tell which networks `mynetworks` has where it is not set.
-    pub fn networks_unknown(&self) -> Option<&str> {
-        self.facts.networks.as_ref().err().map(String::as_str)
+    /// The networks that `mynetworks` has where it is not set; or why nobody can tell.
+    pub fn default_networks(&self) -> Result<&str, &str> {
+        self.facts.networks.as_deref().map_err(String::as_str)
     }
 
     /// Where a row's value is written.

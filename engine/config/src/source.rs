@@ -1,5 +1,7 @@
 //! Where values come from, from the weakest to the strongest.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
 use cf::{Definition, Definitions, LineError, Position, SyntaxError, SyntaxProblem, Template};
@@ -16,12 +18,25 @@ pub struct Machine {
     pub name: String,
     /// Its network interfaces that are up, in the kernel's order; or why nobody can tell.
     pub interfaces: Result<Vec<Interface>, String>,
+    /// What the names of hosts that [`crate::Configuration::host_names`] finds mean. Where nobody has looked them
+    /// up they do not count.
+    pub hosts: Option<Hosts>,
 }
 
+/// All addresses of each host, or why it has none.
+pub type Hosts = BTreeMap<String, Result<Vec<IpAddr>, String>>;
+
 impl Machine {
+    /// What somebody found for a name; `None` where nobody has looked.
+    pub fn host(&self, name: &str) -> Option<Result<Vec<IpAddr>, String>> {
+        let hosts = self.hosts.as_ref()?;
+        let missed = || Err("nobody has looked it up".to_owned());
+        Some(hosts.get(name).cloned().unwrap_or_else(missed))
+    }
+
     /// A machine of this name, connected to nothing but itself.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), interfaces: Ok(Interface::LOOPBACK.to_vec()) }
+        Self { name: name.into(), interfaces: Ok(Interface::LOOPBACK.to_vec()), hosts: None }
     }
 }
 

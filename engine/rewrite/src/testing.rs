@@ -21,7 +21,7 @@ pub(crate) fn rewriter_with(main_cf: &str, files: &Memory) -> Rewriter {
     let interfaces =
         ["192.0.2.1", "::1"].map(|it| Interface { address: it.parse().unwrap(), prefix: 32 });
     let machine =
-        Machine { name: "mx.example.com".to_owned(), interfaces: Ok(interfaces.to_vec()) };
+        Machine { interfaces: Ok(interfaces.to_vec()), ..Machine::named("mx.example.com") };
     let settings: Arc<Snapshot> =
         Snapshot::build(&sources, &machine, &Tables::new(files)).expect("a good configuration");
     Rewriter::new(settings)

@@ -24,7 +24,7 @@ const EX_TEMPFAIL: u8 = 75;
 /// Prints the way. Exit code 0 where there is one, 1 where the recipient is refused or fails, 75 where a
 /// table is away.
 pub(crate) fn run(options: &ExplainAddress) -> ExitCode {
-    let settings = Settings::of_host(&options.configuration);
+    let settings = Settings::of_host(&options.configuration).map(Settings::with_hosts);
     match settings.and_then(|settings| explain(options, &settings)) {
         Ok((text, ending)) => {
             // Whoever reads no further has seen enough.

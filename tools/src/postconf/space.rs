@@ -2,7 +2,7 @@
 //! somebody's.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use config::{Machine, Row, Settings, Sources};
 
 use super::options::Options;
 use super::{Ended, definitions, warning};
-use crate::interfaces;
+use crate::{hosts, interfaces};
 
 /// A configuration directory as postconf reads it.
 pub(crate) struct Space {
@@ -26,8 +26,10 @@ pub(crate) struct Space {
     pub(super) undefined: BTreeSet<(&'static str, String)>,
     /// Defaults alone count.
     defaults_only: bool,
-    /// Somebody asked for the networks that nobody can tell.
-    networks_missed: Cell<bool>,
+    /// The default of `mynetworks`, from when somebody first asks for it: names may have to be looked up.
+    networks: OnceCell<Result<String, String>>,
+    /// What the settings are read from.
+    sources: Sources,
 }
 
 /// One entry of master.cf.
@@ -101,7 +103,8 @@ impl Space {
         let services = services(&directory, master_wanted)?;
         let names = services.iter().map(|one| one.entry.field(Field::Service));
         let sources = sources.services(names);
-        let machine = Machine { name: super::host_name(), interfaces: interfaces::read() };
+        let machine =
+            Machine { interfaces: interfaces::read(), ..Machine::named(super::host_name()) };
         // What is wrong was said in Postfix's words.
         let (settings, _) = Settings::read(&sources, &machine);
         Ok(Self {
@@ -111,7 +114,8 @@ impl Space {
             user: BTreeSet::new(),
             undefined: BTreeSet::new(),
             defaults_only,
-            networks_missed: Cell::new(false),
+            networks: OnceCell::new(),
+            sources,
         })
     }
 
@@ -198,8 +202,8 @@ impl Space {
 
     fn default(&self, name: &str) -> Option<Cow<'_, str>> {
         let row = self.row(name)?;
-        if row.name == "mynetworks" && self.settings.networks_unknown().is_some() {
-            self.networks_missed.set(true);
+        if row.name == "mynetworks" && !self.defaults_only {
+            return Some(Cow::Borrowed(self.networks().as_deref().unwrap_or_default()));
         }
         Some(if self.defaults_only || self.settings.defined(name).is_some() {
             self.settings.default_of(row)
@@ -208,10 +212,22 @@ impl Space {
         })
     }
 
+    fn networks(&self) -> &Result<String, String> {
+        self.networks.get_or_init(|| {
+            let names: BTreeSet<String> = self.settings.host_names().into_iter().collect();
+            if names.is_empty() {
+                return owned(self.settings.default_networks());
+            }
+            let hosts = Some(hosts::look_up(names));
+            let machine = Machine { hosts, ..self.settings.machine().clone() };
+            owned(Settings::read(&self.sources, &machine).0.default_networks())
+        })
+    }
+
     /// An error where what was asked for so far cannot be told, as Postfix has it.
     pub(crate) fn all_told(&self) -> Result<(), Ended> {
-        match self.settings.networks_unknown() {
-            Some(why) if self.networks_missed.get() => Err(Ended::Fatal(why.to_owned())),
+        match self.networks.get() {
+            Some(Err(why)) => Err(Ended::Fatal(why.clone())),
             _ => Ok(()),
         }
     }
@@ -262,6 +278,10 @@ impl Space {
     pub(crate) fn undefined(&self) -> &BTreeSet<(&'static str, String)> {
         &self.undefined
     }
+}
+
+fn owned(networks: Result<&str, &str>) -> Result<String, String> {
+    networks.map(str::to_owned).map_err(str::to_owned)
 }
 
 struct Names<'a> {

@@ -24,7 +24,7 @@ pub use command::Command;
 pub use edit::{Change, Edit, EditCause, EditError, Edited, edit, is_one_word};
 pub use endpoint::{Endpoint, Host, Ports};
 pub use entry::{Entry, EntryError, FIELDS, Field, Note, NoteCause, Style};
-pub use listen::{ListenError, Protocols, Resolve, interfaces};
+pub use listen::{ListenError, Protocols, Resolve};
 pub use service::{Kind, ProcessLimit, Service, Wakeup};
 
 use crate::Problem;

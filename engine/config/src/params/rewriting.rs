@@ -82,7 +82,7 @@ params! {
     /// Which domains and recipients are known, and how.
     Classes;
 
-    /// Addresses of hosts in front that pass connections on to this one; they are its own.
+    /// Addresses and names of hosts in front that pass connections on to this one; they are its own.
     proxy_interfaces: List = "";
     /// Domains whose addresses all are aliases.
     virtual_alias_domains: MatchList = "$virtual_alias_maps";

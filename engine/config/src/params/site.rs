@@ -21,7 +21,8 @@ params! {
     myorigin: Box<str> = "$myhostname";
     /// Domains whose mail is delivered to accounts of this machine.
     mydestination: MatchList = "$myhostname, localhost.$mydomain, localhost";
-    /// The network addresses that are the host's own.
+    /// The network addresses that are the host's own, and listened on: all, loopback-only, or addresses and names of
+    /// hosts, which must be those of interfaces.
     inet_interfaces: List = "all";
     /// The IP versions in use.
     inet_protocols: Protocols = "all";
