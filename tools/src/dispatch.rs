@@ -97,6 +97,8 @@ pub(crate) struct Following {
     pub(crate) rewriter: Arc<Rewriter>,
     /// The scheduler's share of it, without transports.
     pub(crate) parameters: qmgr::Parameters,
+    /// How many shards share what is for all of them.
+    pub(crate) shards: usize,
 }
 
 /// One shard's dispatcher.
@@ -127,9 +129,9 @@ impl Dispatch {
         arrivals: Rc<Arrivals>,
         log: LogLine,
     ) -> Self {
-        let Following { all, rewriter, mut parameters } = following;
+        let Following { all, rewriter, mut parameters, shards } = following;
         let mut routes = Routes::default();
-        routes.follow(&all, &mut |text| log("qmgr", 0, Event::Warning { text: &text }));
+        routes.follow(&all, shards, &mut |text| log("qmgr", 0, Event::Warning { text: &text }));
         parameters.transports = routes.parameters().to_vec();
         Self {
             slices: Rc::new(slices),
@@ -150,9 +152,10 @@ impl Dispatch {
 
     /// Another configuration holds from now on. What is under way keeps its way.
     fn follow(&mut self, following: Following) {
-        let Following { all, rewriter, mut parameters } = following;
+        let Following { all, rewriter, mut parameters, shards } = following;
         let log = Rc::clone(&self.log);
-        self.routes.follow(&all, &mut |text| log("qmgr", 0, Event::Warning { text: &text }));
+        self.routes
+            .follow(&all, shards, &mut |text| log("qmgr", 0, Event::Warning { text: &text }));
         parameters.transports = self.routes.parameters().to_vec();
         self.retry_after = parameters.minimal_backoff;
         self.scheduler.follow(parameters);

@@ -85,7 +85,15 @@ impl Resolved<'_> {
 impl Routes {
     /// Takes over the services of a configuration. Those that it does not have any more keep their places,
     /// and deliver nothing.
-    pub(crate) fn follow(&mut self, all: &Configuration, warn: &mut dyn FnMut(String)) {
+    ///
+    /// `maxproc` is divided among the shards; each may have one delivery under way at least, or what it has would wait
+    /// for ever.
+    pub(crate) fn follow(
+        &mut self,
+        all: &Configuration,
+        shards: usize,
+        warn: &mut dyn FnMut(String),
+    ) {
         self.agents.fill(Agent::Absent);
         for one in all.services.iter().filter(|one| one.service.command.is_transport()) {
             let soft_bounce = one.snapshot.site.soft_bounce;
@@ -96,7 +104,11 @@ impl Routes {
                 Command::Discard => Agent::Discard,
                 _ => Agent::Absent,
             };
-            let parameters = parameters(&one.service.name, agent, &all.base, warn);
+            let mut parameters = parameters(&one.service.name, agent, &all.base, warn);
+            if agent == Agent::Virtual {
+                let most = one.service.process_limit.or_default(0);
+                parameters.jobs_max = most.map_or(0, |most| most.div_ceil(shards.max(1)));
+            }
             self.set(&one.service.name, agent, parameters);
         }
         let retry = self.place(RETRY, &all.base);
@@ -339,7 +351,7 @@ mod tests {
 
     fn routes(all: &Configuration) -> Routes {
         let mut routes = Routes::default();
-        routes.follow(all, &mut |warning| panic!("{warning}"));
+        routes.follow(all, 2, &mut |warning| panic!("{warning}"));
         routes
     }
 
@@ -436,7 +448,7 @@ mod tests {
         let limit = "virtual_destination_concurrency_limit = 3\n";
         let all =
             configuration(limit, "new unix - n n - - virtual\nvirtual unix - n n - - virtual\n");
-        routes.follow(&all, &mut |warning| panic!("{warning}"));
+        routes.follow(&all, 2, &mut |warning| panic!("{warning}"));
         assert_eq!(routes.places["virtual"], before);
         assert_eq!(routes.parameters()[usize::from(before.0)].concurrency_limit, 3);
         assert_eq!(routes.agent(smtp), Agent::Absent, "what is gone delivers nothing");
@@ -445,11 +457,25 @@ mod tests {
     }
 
     #[test]
+    fn the_process_limit_of_a_transport_is_shared_by_the_shards() {
+        let all = configuration(
+            "",
+            "virtual unix - n n - - virtual\nfive unix - n n - 5 virtual\none unix - n n - 1 virtual\n\
+             any unix - n n - 0 virtual\nerror unix - - n - 1 error\n",
+        );
+        let routes = routes(&all);
+        let most = |name: &str| routes.parameters()[usize::from(routes.places[name].0)].jobs_max;
+        let names = ["virtual", "five", "one", "any", "error"];
+        // By two shards.
+        assert_eq!(names.map(most), [0, 3, 1, 0, 0]);
+    }
+
+    #[test]
     fn feedback_that_makes_no_sense_is_said_and_not_used() {
         let main_cf = "virtual_destination_concurrency_positive_feedback = 7\n";
         let all = configuration(main_cf, MASTER_CF);
         let (mut routes, mut warnings) = (Routes::default(), Vec::new());
-        routes.follow(&all, &mut |warning| warnings.push(warning));
+        routes.follow(&all, 2, &mut |warning| warnings.push(warning));
         assert_eq!(
             warnings,
             [

@@ -215,7 +215,7 @@ impl Gates {
 fn following(all: &Arc<Configuration>, shards: usize) -> Following {
     let rewriter = rewriter(all, all.snapshot_of(QMGR));
     let parameters = parameters(&all.base, shards);
-    Following { all: Arc::clone(all), rewriter, parameters }
+    Following { all: Arc::clone(all), rewriter, parameters, shards }
 }
 
 /// Where clients come in.
