@@ -19,6 +19,7 @@ mod aliases;
 mod config;
 mod content;
 mod headers;
+mod maildrop;
 mod main_cf;
 mod master_cf;
 mod mime;
@@ -38,6 +39,7 @@ targets! {
     content: 40_000,
     headers: 50_000,
     main_cf: 50_000,
+    maildrop: 100_000,
     master_cf: 20_000,
     mime: 10_000,
     parameters: 100_000,
