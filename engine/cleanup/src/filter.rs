@@ -318,6 +318,7 @@ impl Cleanup {
     pub(crate) fn settle_verdict(&mut self) {
         let Some(filter) = &mut self.filter else { return };
         let summary = &mut self.summary;
+        summary.is_cut = filter.stopped || filter.pending.is_some();
         if filter.pending.is_some() {
             summary.verdict = Verdict::Refuse(Refusal::unavailable());
         }

@@ -41,6 +41,8 @@ pub struct Summary {
     pub size_bytes: u64,
     /// Whether it is accepted.
     pub verdict: Verdict,
+    /// The pass ended early: what went into the sink is not all of the message.
+    pub is_cut: bool,
     /// What checks want done with it.
     pub orders: Orders,
     /// What there is to log, in order.

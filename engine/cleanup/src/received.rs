@@ -12,7 +12,12 @@ use crate::rules::{Message, Rules};
 pub(crate) fn push_received(out: &mut Vec<u8>, rules: &Rules, message: &Message<'_>) {
     let client = &message.envelope.client;
     if client.protocol == Protocol::Local {
-        push_all(out, &["Received: by ", &rules.hostname, " (", &rules.mail_name, ")\n\tid "]);
+        push_all(out, &["Received: by ", &rules.hostname, " (", &rules.mail_name]);
+        if let Some(user_id) = message.user_id {
+            // The number, not the name, which is nobody's business (postfix `pickup.c`).
+            push_all(out, &[", from userid ", &user_id.to_string()]);
+        }
+        out.extend_from_slice(b")\n\tid ");
         push::id(out, message.id);
         out.extend_from_slice(b"; ");
     } else {

@@ -181,6 +181,8 @@ pub struct Message<'a> {
     /// From `sendmail` or a client in `local_header_rewrite_clients`: missing headers are added, and
     /// addresses in headers completed.
     pub from_own_client: bool,
+    /// Who called `sendmail`, where somebody did.
+    pub user_id: Option<u32>,
     /// The sender's name, for a missing `From:`.
     pub full_name: Option<&'a str>,
     /// Headers that access tables put before ours, without line ending.
@@ -201,6 +203,7 @@ impl<'a> Message<'a> {
             arrival,
             zone,
             from_own_client: false,
+            user_id: None,
             full_name: None,
             prepended: &[],
             receive: Receive::default(),

@@ -338,6 +338,7 @@ fn a_table_that_is_away_lets_nothing_pass() {
     let envelope = envelope();
     let (_, summary) = clean(&Arc::new(rules(false)), &message(&envelope), &[MESSAGE.as_bytes()]);
     assert_eq!(summary.verdict, Verdict::Refuse(cleanup::Refusal::unavailable()));
+    assert!(summary.is_cut);
 }
 
 #[test]
@@ -351,6 +352,7 @@ fn who_does_not_wait_for_a_table_gets_nothing_accepted() {
     assert!(cleanup.is_waiting());
     let summary = cleanup.finish(&mut stored);
     assert_eq!(summary.verdict, Verdict::Refuse(cleanup::Refusal::unavailable()));
+    assert!(summary.is_cut);
     assert_eq!(stored, b"");
 }
 
@@ -523,6 +525,7 @@ fn a_message_that_would_be_returned_is_read_to_its_end() {
     assert!(stored.ends_with(MESSAGE.as_bytes()));
     let refused = cleanup::Refusal::new(550, Status(5, 7, 1), "no");
     assert_eq!(summary.verdict, Verdict::Refuse(refused));
+    assert!(!summary.is_cut);
     assert_eq!(
         logged(&summary, &envelope),
         ["0C0FFEE0000001: reject: header Subject: one? two from local; \

@@ -14,6 +14,7 @@ struct Case {
     rules: Rules,
     envelope: Envelope,
     from_own_client: bool,
+    user_id: Option<u32>,
     zone: Zone<'static>,
 }
 
@@ -39,6 +40,7 @@ impl Case {
                 not_before: None,
             },
             from_own_client: false,
+            user_id: None,
             zone: Zone::UTC,
         }
     }
@@ -52,6 +54,7 @@ impl Case {
         let mut stored = Vec::new();
         let message = Message {
             from_own_client: self.from_own_client,
+            user_id: self.user_id,
             ..Message::new(
                 QueueId::from_u64(0x000C_0FFE_E000_0001),
                 &self.envelope,
@@ -185,6 +188,16 @@ fn received_names_the_client_as_it_came() {
         "",
         expect![[r#"
         Received: by mx.example (ringpost)
+        	id C0FFEE0000001; Fri, 20 Nov 2026 08:01:14 -0330 (NST)
+        --
+        message-id:
+    "#]],
+    );
+    case.user_id = Some(1000);
+    case.check(
+        "",
+        expect![[r#"
+        Received: by mx.example (ringpost, from userid 1000)
         	id C0FFEE0000001; Fri, 20 Nov 2026 08:01:14 -0330 (NST)
         --
         message-id:

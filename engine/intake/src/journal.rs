@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use cleanup::{Summary, Verdict};
+use mail::QueueId;
 use mail::log::{Event, Peer};
-use mail::{Envelope, QueueId};
 
 use crate::session::Session;
 
@@ -24,20 +23,6 @@ impl Session {
     /// The message has its id from here on.
     pub(crate) fn log_client(&self, id: QueueId) {
         self.log(Event::Accepted { id, client: self.peer(), sasl: None });
-    }
-
-    /// What cleanup has to say of a message.
-    pub(crate) fn log_summary(&self, id: QueueId, envelope: &Envelope, summary: &Summary) {
-        let number = self.number.into();
-        let log = |event: Event<'_>| (self.service.cleanup_log)("cleanup", number, event);
-        let message_id = &*summary.message_id;
-        // The log need not say that there is none where the head was not read to its end.
-        if summary.verdict == Verdict::Accept || !message_id.is_empty() {
-            log(Event::MessageId { id, message_id });
-        }
-        for event in &summary.events {
-            event.line(id, envelope, log);
-        }
     }
 
     pub(crate) fn log_warning(&self, text: &str) {

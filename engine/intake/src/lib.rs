@@ -12,6 +12,7 @@ mod addresses;
 #[cfg(test)]
 mod allocations;
 mod anvil;
+mod cleaning;
 mod content;
 mod filter;
 mod footer;
@@ -30,8 +31,9 @@ mod warned;
 mod wording;
 
 pub use anvil::Anvil;
+pub use cleaning::CleanupService;
 pub use journal::Log;
 pub use judge::Transports;
-pub use service::{CleanupService, Entrance, Gate, Service};
+pub use service::{Entrance, Gate, Service};
 pub use sessions::Sessions;
 pub use shard::{Accepted, Limits, Shard};

@@ -3,11 +3,9 @@
 use mail::Time;
 use wire::{Input, LineEnds, Output};
 
+use crate::cleaning::MEMORY_BYTES_MAX;
 use crate::content::Content;
 use crate::session::Session;
-
-/// More of a message than this is not kept in memory, in bytes: it goes to a file as it comes.
-const MEMORY_BYTES_MAX: usize = 1 << 20;
 
 impl Session {
     /// Says that content may come, and reads it to its end.

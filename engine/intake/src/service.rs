@@ -16,12 +16,12 @@ use table::Trouble;
 use tokio::sync::Notify;
 use wire::Policy;
 
-use crate::addresses::Rewriters;
 use crate::anvil::Counting;
+use crate::cleaning::{Cleaning, CleanupService};
 use crate::journal::Log;
 use crate::judge::Transports;
 use crate::pace::Pace;
-use crate::policy::{Policies, envelope_rules, receive, rules};
+use crate::policy::Policies;
 use crate::session;
 use crate::shard::Shard;
 use crate::wording::Wording;
@@ -35,28 +35,15 @@ pub struct Service {
     pub(crate) shard: Rc<Shard>,
     pub(crate) settings: Arc<Snapshot>,
     pub(crate) policies: Policies,
-    pub(crate) rules: Arc<cleanup::Rules>,
-    pub(crate) envelope_rules: cleanup::EnvelopeRules,
+    pub(crate) cleaning: Cleaning,
     pub(crate) rewriter: Arc<Rewriter>,
-    pub(crate) rewriters: Rewriters,
     pub(crate) transports: Transports,
-    /// `receive_override_options`
-    pub(crate) receive: cleanup::Receive,
     pub(crate) log: Log,
-    pub(crate) cleanup_log: Log,
     gate: Arc<Gate>,
     /// What master.cf calls it: `smtp`, `submission`, `192.0.2.1:2525`.
     pub(crate) name: Box<str>,
     counting: Counting,
     pub(crate) wording: Option<Wording>,
-}
-
-/// The cleanup that a server's mail goes through, which has an entry of its own in master.cf.
-pub struct CleanupService {
-    /// Its settings, and what they make of addresses.
-    pub rewriter: Arc<Rewriter>,
-    /// Where its lines go.
-    pub log: Log,
 }
 
 impl Service {
@@ -72,24 +59,17 @@ impl Service {
         log: Log,
     ) -> Self {
         let settings = Arc::clone(rewriter.settings());
-        let CleanupService { rewriter: cleanup, log: cleanup_log } = cleanup;
-        let rules = Arc::new(rules(cleanup.settings(), &Rewriters::new(Arc::clone(&cleanup))));
-        let envelope_rules = envelope_rules(cleanup.settings());
-        let rewriters = Rewriters::new(cleanup);
+        let entrance = ("smtpd", Rc::clone(&log));
         Self {
+            cleaning: Cleaning::new(Rc::clone(&shard), &settings, cleanup, entrance),
             shard,
             policies: Policies::new(&settings),
-            rules,
-            envelope_rules,
             rewriter,
-            rewriters,
             transports,
-            receive: receive(&settings),
             counting: Counting::new(&settings.smtpd),
             wording: Wording::new(&settings.smtpd),
             settings,
             log,
-            cleanup_log,
             gate,
             name: name.into(),
         }

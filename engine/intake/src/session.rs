@@ -7,15 +7,15 @@ use std::rc::Rc;
 use mail::{QueueId, Time};
 use rewrite::Client;
 use ring::Stream;
-use wire::{Dialogue, Input, Line, Lines, Output, Question, Refusal, Turn, Verdict};
+use wire::{Dialogue, Input, Line, Lines, Output, Question, Turn, Verdict};
 
 use crate::anvil::Counted;
+use crate::cleaning::Large;
 use crate::content::Content;
 use crate::filter::Away;
 use crate::judge::Recipients;
 use crate::service::Service;
 use crate::sessions::{End, Place};
-use crate::store::Spool;
 use crate::wording::Worded;
 
 /// What a session that waits for a command keeps for it, in bytes.
@@ -42,10 +42,8 @@ pub(crate) struct Session {
     pub(crate) transaction: Option<queue::Transaction<queue::RingDisk>>,
     /// From DATA or the first BDAT to the end.
     pub(crate) content: Option<Box<Content>>,
-    /// The file of a message that is too large for memory.
-    pub(crate) spool: Option<Box<Spool>>,
-    /// Why there is no such file although there should be.
-    pub(crate) not_spooled: Option<Refusal>,
+    /// A message that is too large for memory.
+    pub(crate) large: Large,
     /// `local_header_rewrite_clients` has the client; `None` until its first MAIL.
     pub(crate) own_client: Cell<Option<bool>>,
     pub(crate) worded: Worded,
@@ -90,8 +88,7 @@ pub(crate) async fn run(
         id: None,
         transaction: None,
         content: None,
-        spool: None,
-        not_spooled: None,
+        large: Large::default(),
         own_client: Cell::new(None),
         worded: Worded::default(),
         lines: Lines::default(),
@@ -100,7 +97,7 @@ pub(crate) async fn run(
     };
     session.log_connect();
     session.converse().await;
-    session.abandon_spool().await;
+    session.abandon_large().await;
     session.log_disconnect();
 }
 
@@ -169,9 +166,8 @@ impl Session {
     async fn forget_message(&mut self) {
         self.id = None;
         self.content = None;
-        self.not_spooled = None;
-        if self.spool.is_some() {
-            Box::pin(self.abandon_spool()).await;
+        if self.large.is_begun() {
+            Box::pin(self.abandon_large()).await;
         }
     }
 
@@ -318,7 +314,7 @@ impl Session {
             Question::Sender => match self.service.shard.slice.accepting() {
                 Ok(()) if self.own_client.get().is_some() => Verdict::Accept,
                 Ok(()) => Box::pin(self.is_own_client()).await,
-                Err(refusal) => Verdict::Refuse(crate::store::refusal(refusal)),
+                Err(refusal) => Verdict::Refuse(crate::cleaning::refusal(refusal)),
             },
             Question::Recipient | Question::Verify => match self.dialogue.recipient() {
                 // Boxed: the keys of an address are made in here, and a session that waits for its
