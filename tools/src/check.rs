@@ -16,8 +16,8 @@ use table::MatchList;
 
 use crate::cli::Check;
 use crate::listening::{self, Endpoint};
-use crate::privilege;
 use crate::settings::Settings;
+use crate::{pickup, privilege, submission};
 
 /// Prints everything worth knowing, worst first. Exit code 1 if mail would not flow as configured.
 pub(crate) fn run(options: &Check) -> ExitCode {
@@ -30,6 +30,7 @@ pub(crate) fn run(options: &Check) -> ExitCode {
     };
     println!("configuration: {}", settings.name());
     let mut findings = Findings::default();
+    let mut submission = None;
     match settings.open(&Remote::new()) {
         Ok((all, catalog)) => {
             let away: Vec<String> =
@@ -42,11 +43,13 @@ pub(crate) fn run(options: &Check) -> ExitCode {
             findings.transport_tables(&all);
             findings.overrides(&all);
             findings.owner(&settings, &all.base);
+            findings.pickup(&all);
+            submission = all.base.settings().text("setgid_group").ok();
         }
         Err(problems) => findings.problems(&problems, &[]),
     }
     print!("{}", findings.report());
-    host();
+    host(submission.as_deref());
     println!("\n{}", findings.summary());
     if findings.mail_differs() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -161,6 +164,15 @@ impl Findings {
         }
     }
 
+    /// Mail from local programs.
+    fn pickup(&mut self, all: &Configuration) {
+        if pickup::service(all).is_none() {
+            let why = "there is no pickup service among the services, so that what programs of this host \
+                       send with sendmail stays in the maildrop";
+            self.add(Severity::Warning, why);
+        }
+    }
+
     /// Whether mail flows otherwise than it is configured, or not at all.
     fn mail_differs(&self) -> bool {
         self.count(Severity::Error) + self.count(Severity::Differs) > 0
@@ -222,9 +234,15 @@ fn is_unknown(command: &Command) -> bool {
     matches!(command, Command::Unknown(_))
 }
 
-/// What the kernel allows here.
-fn host() {
+/// What this host allows; `group` is the one that may write to the maildrop.
+fn host(group: Option<&str>) {
     println!("\nThis host");
+    if let Some(group) = group.filter(|_| privilege::is_root()) {
+        match submission::not_for_everyone(group) {
+            None => println!("sendmail: for every user"),
+            Some(why) => println!("sendmail: for root only: {why}"),
+        }
+    }
     match ring::probe_uring() {
         Ok(()) => println!("io_uring: available"),
         Err(why) => println!("io_uring: not available, epoll is used instead: {why}"),

@@ -51,8 +51,7 @@ pub(crate) enum Command {
     Agentd,
 }
 
-/// Where the configuration is when nobody says where.
-pub(crate) const CONFIG_DIRECTORY: &str = "/etc/ringpost";
+pub(crate) use crate::places::CONFIG_DIRECTORY;
 
 /// Which configuration, and what is said on top of it.
 #[derive(Clone, Debug, Args)]

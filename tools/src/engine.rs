@@ -23,6 +23,7 @@ use crate::control::Channel;
 use crate::freshness;
 use crate::limits;
 use crate::listening::Endpoint;
+use crate::pickup::Picking;
 use crate::privilege;
 use crate::sandbox;
 use crate::settings::Settings;
@@ -110,6 +111,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     let mut renewals = Vec::new();
     let mut links = Vec::new();
     let mut listings = Vec::new();
+    let mut parcels = Vec::new();
     let mut threads = Vec::new();
     for (number, slices) in slices.into_iter().enumerate() {
         let (link, arriving) = mpsc::unbounded_channel();
@@ -118,6 +120,8 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
         renewals.push(renew);
         let (ask, asked) = mpsc::unbounded_channel();
         listings.push(ask);
+        let (pass, passed) = mpsc::unbounded_channel();
+        parcels.push(pass);
         let shard = Shard {
             number: (number, start.shards),
             ring: ring::Options {
@@ -134,6 +138,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
             renewals: renewing,
             links: arriving,
             listings: asked,
+            parcels: passed,
             anvil: anvil.clone(),
             sessions_max,
             log: log.mail.pen(),
@@ -152,6 +157,11 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     freshness::listen(&queue, listings)
         .map_err(|error| format!("queue {}: public/showq: {error}", start.queue.display()))?;
     let pen = log.mail.pen();
+    let say_pickup = move |event: Event<'_>| write(&pen, "pickup", event);
+    let picking = Picking::start(&queue, &all, parcels, say_pickup)
+        .map_err(|error| format!("queue {}: maildrop: {error}", start.queue.display()))?;
+    let pickup_follows = picking.follower();
+    let pen = log.mail.pen();
     let new_doors: Arc<Mutex<Vec<Door>>> = Arc::default();
     let doors = Arc::clone(&new_doors);
     let renew = move |new: Reloaded| {
@@ -167,6 +177,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
         drop(taken);
         // Nobody sends: it ends when the last shard has dropped its end.
         let _ = all_taken.recv_timeout(RENEWAL_TIMEOUT);
+        pickup_follows(&new.all);
     };
     let say = move |how, text: &str| say(&pen, how, text);
     let loader = Loader::start(catalog, Arc::clone(channel), say, renew)
@@ -176,7 +187,7 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
     // A shard that ends by itself has panicked: what it had accepted is in the queue, and a new engine
     // can go on with it.
     let told = told.is_ok();
-    watch_shards(threads, channel, &links, &log, (&loader, &new_doors), &stop, told);
+    watch_shards(threads, channel, &links, &log, (&loader, &new_doors), (&stop, picking), told);
     Ok(())
 }
 
@@ -187,7 +198,7 @@ fn watch_shards(
     links: &[mpsc::UnboundedSender<OwnedFd>],
     log: &Log,
     (loader, doors): (&Loader, &Mutex<Vec<Door>>),
-    stop: &watch::Sender<bool>,
+    (stop, picking): (&watch::Sender<bool>, Picking),
     mut master: bool,
 ) {
     while master {
@@ -211,11 +222,13 @@ fn watch_shards(
         // Nobody is left to start a successor for or to be stopped by. What was accepted is durable.
         std::process::exit(1);
     }
+    picking.stop();
     // The shards listen for this, unless they have all ended.
     let _ = stop.send(true);
     for thread in threads {
         let _ = thread.join();
     }
+    picking.ended();
     log.mail.flush();
 }
 
@@ -268,7 +281,11 @@ fn say(pen: &Pen, how: Say, text: &str) {
         Say::Info => Event::Info { text },
         Say::Warning => Event::Warning { text },
     };
-    pen.write(&Record { time: Time::now(), name: None, service: "proxymap", session: 0, event });
+    write(pen, "proxymap", event);
+}
+
+fn write(pen: &Pen, service: &str, event: Event<'_>) {
+    pen.write(&Record { time: Time::now(), name: None, service, session: 0, event });
 }
 
 fn hand_out(fds: Vec<OwnedFd>, links: &[mpsc::UnboundedSender<OwnedFd>]) {

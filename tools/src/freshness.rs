@@ -5,12 +5,9 @@
 //! is in the index. Nothing is said in either direction. Without a daemon nobody listens, and the index
 //! is what its last flush made it.
 
-use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -18,11 +15,9 @@ use std::time::Duration;
 use queue::{RingDisk, Slice};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-/// Beside the slices, as in Postfix.
-const DIRECTORY: &str = "public";
+use crate::public;
+
 const SOCKET: &str = "showq";
-/// As the queue itself: whoever may not read it need not ask for it either.
-const DIRECTORY_MODE: u32 = 0o700;
 /// How long the shards may take. One that is stuck on its disk must not keep the listing from what is known.
 const WAIT: Duration = Duration::from_secs(1);
 /// How long a listing waits for all that; others may be served before it.
@@ -33,14 +28,7 @@ pub(crate) type Asked = Sender<()>;
 
 /// Listens in `queue` on a thread of its own, for as long as the process lives. The queue must be locked.
 pub(crate) fn listen(queue: &Path, shards: Vec<UnboundedSender<Asked>>) -> io::Result<()> {
-    let directory = queue.join(DIRECTORY);
-    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&directory)?;
-    match fs::remove_file(directory.join(SOCKET)) {
-        // Left by a run that crashed.
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = reached_through(&directory, |path| UnixListener::bind(path))?;
+    let listener = public::listen(queue, SOCKET)?;
     thread::Builder::new().name("showq".into()).spawn(move || serve(&listener, &shards))?;
     Ok(())
 }
@@ -73,21 +61,10 @@ pub(crate) async fn answer(slices: Vec<Slice<RingDisk>>, mut questions: Unbounde
 /// Has a running daemon bring the index of this queue up to date. False: there is one, and it did not
 /// answer.
 pub(crate) fn refresh(queue: &Path) -> bool {
-    let connected = reached_through(&queue.join(DIRECTORY), |path| UnixStream::connect(path));
     // Nobody listens, or not to this user.
-    let Ok(mut connection) = connected else { return true };
+    let Ok(mut connection) = public::connect(queue, SOCKET) else { return true };
     let timed = connection.set_read_timeout(Some(WAIT_FOR_DAEMON));
     timed.and_then(|()| connection.read(&mut [0])).is_ok()
-}
-
-/// A path of a socket has room for about a hundred bytes: a deep directory is named by its descriptor.
-fn reached_through<T>(directory: &Path, act: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
-    let path = directory.join(SOCKET);
-    if path.as_os_str().len() < 100 {
-        return act(&path);
-    }
-    let directory = File::open(directory)?;
-    act(&PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd())))
 }
 
 #[cfg(test)]

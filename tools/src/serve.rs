@@ -26,6 +26,7 @@ use crate::privilege;
 use crate::reload::Running;
 use crate::settings::Settings;
 use crate::start::{Lines, Start};
+use crate::submission;
 use crate::syslog::{self, Syslog};
 
 /// Where the unprivileged part runs when nobody made a user for it, and no configuration asks for one.
@@ -139,6 +140,10 @@ fn prepare(options: &Serve) -> Result<Prepared, Trouble> {
     }
     let snapshot = Arc::clone(&all.base);
     make_directories(&settings, &snapshot, user)?;
+    let group = snapshot.settings().text("setgid_group").map_err(config)?;
+    let queue = &snapshot.site.queue_directory;
+    submission::make_directories(queue, user, &group)
+        .map_err(|error| unavailable(format!("queue {}: {error}", queue.display())))?;
     let pid_file = claim(&snapshot.site.queue_directory)?;
 
     let asked = match options.backend {

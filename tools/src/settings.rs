@@ -20,6 +20,7 @@ use table::{Catalog, Tables};
 use crate::cli;
 use crate::hosts;
 use crate::interfaces;
+use crate::places::DATA_DIRECTORY;
 use crate::swap::Settled;
 
 /// What the snapshot is built from.
@@ -38,8 +39,6 @@ pub(crate) struct Settings {
     ports: String,
 }
 
-/// Where everything is kept without a configuration, when nobody says where.
-const DATA_DIRECTORY: &str = "ringpost-data";
 /// The SMTP server of a mail system without a configuration.
 const TRIAL_ADDRESS: &str = "127.0.0.1:2525";
 /// The service that `--listen` is about.

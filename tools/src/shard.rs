@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::{Configuration, ServiceConfig, Snapshot};
-use intake::{Anvil, CleanupService, Entrance, Gate, Limits, Service};
+use intake::{
+    Anvil, CleanupService, Entrance, Gate, Limits, Parcel, Pickup, PickupEntrance, Service,
+};
 use jiff::tz::TimeZone;
 use mail::Time;
 use mail::log::{Event, Record};
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::dispatch::{Arrivals, Dispatch, Following, LogLine, Slices};
 use crate::freshness::{self, Asked};
 use crate::listening::{self, Endpoint};
+use crate::pickup;
 use crate::rewriters::rewriter;
 use crate::routes;
 
@@ -57,6 +60,8 @@ pub(crate) struct Shard {
     pub(crate) links: mpsc::UnboundedReceiver<OwnedFd>,
     /// Listings that wait for the index to be up to date.
     pub(crate) listings: mpsc::UnboundedReceiver<Asked>,
+    /// What was left in the maildrop.
+    pub(crate) parcels: mpsc::UnboundedReceiver<Parcel>,
     /// Counts connections with the other shards.
     pub(crate) anvil: Anvil,
     /// Sessions it may have.
@@ -169,8 +174,15 @@ async fn serve(shard: Shard) -> Result<(), String> {
         gates: shard.gates,
         follow,
         entrances: Vec::new(),
+        pickup: PickupEntrance::new(None),
     };
     front.open(&all, shard.listeners).map_err(|e| format!("listener: {e}"))?;
+    front.pickup.lead_to(front.pickup(&all));
+    let mut stopping = stop.clone();
+    let picking = Rc::clone(&front.pickup).serve(shard.parcels, async move {
+        let _ = stopping.wait_for(|&stop| stop).await;
+    });
+    let picking = ring::spawn(picking);
     ring::spawn(front.renew(shard.renewals, log.clone()));
     let _ = ready.send(Ok(()));
 
@@ -179,6 +191,8 @@ async fn serve(shard: Shard) -> Result<(), String> {
         let _ = stop.wait_for(|&stop| stop).await;
         sessions.stop();
         sessions.ended(STOP_GRACE).await;
+        // What is not in the queue by then is still in the maildrop.
+        let _ = tokio::time::timeout(STOP_GRACE, picking).await;
     };
     dispatch.run(arena, links, followings, stopped, STOP_GRACE).await;
     for (slice, number) in handles.iter().zip(numbers) {
@@ -227,6 +241,8 @@ struct Front {
     /// To the dispatcher.
     follow: mpsc::UnboundedSender<Following>,
     entrances: Vec<(Endpoint, Rc<Entrance>)>,
+    /// Where local users' mail comes in.
+    pickup: Rc<PickupEntrance>,
 }
 
 impl Front {
@@ -242,6 +258,7 @@ impl Front {
                 entrance.lead_to(service);
             }
         }
+        self.pickup.lead_to(self.pickup(all));
     }
 
     fn open(
@@ -261,14 +278,28 @@ impl Front {
 
     fn service(&self, all: &Configuration, endpoint: &Endpoint) -> Option<Service> {
         let ServiceConfig { service, snapshot } = listening::serving(all, &endpoint.service)?;
-        let log = |of: &Snapshot| self.pens.line(Some(of.log.syslog_name.clone()));
         let gate = self.gates.of(&endpoint.service, service.process_limit.or_default(0));
         let shard = Rc::clone(&self.shard);
-        let cleanup = all.snapshot_of(&snapshot.smtpd.cleanup_service_name);
-        let cleanup = CleanupService { rewriter: rewriter(all, cleanup), log: log(cleanup) };
-        let (transports, log) = (routes::delivering(all), log(snapshot));
+        let cleanup = self.cleanup(all, snapshot);
+        let (transports, log) = (routes::delivering(all), self.log(snapshot));
         let rewriter = rewriter(all, snapshot);
         Some(Service::new(shard, &service.name, rewriter, cleanup, transports, gate, log))
+    }
+
+    fn pickup(&self, all: &Configuration) -> Option<Pickup> {
+        let ServiceConfig { snapshot, .. } = pickup::service(all)?;
+        let cleanup = self.cleanup(all, snapshot);
+        Some(Pickup::new(Rc::clone(&self.shard), snapshot, cleanup, self.log(snapshot)))
+    }
+
+    /// The cleanup that a service with these settings names.
+    fn cleanup(&self, all: &Configuration, settings: &Snapshot) -> CleanupService {
+        let cleanup = all.snapshot_of(&settings.smtpd.cleanup_service_name);
+        CleanupService { rewriter: rewriter(all, cleanup), log: self.log(cleanup) }
+    }
+
+    fn log(&self, of: &Snapshot) -> LogLine {
+        self.pens.line(Some(of.log.syslog_name.clone()))
     }
 
     async fn renew(mut self, mut renewals: mpsc::UnboundedReceiver<Renewal>, log: LogLine) {

@@ -156,7 +156,7 @@ const ASKED: [Asked; 2] = [
         name: |snapshot| &snapshot.smtpd.cleanup_service_name,
         default: "cleanup",
         command: Command::Cleanup,
-        by: &[Command::Smtpd],
+        by: &[Command::Smtpd, Command::Pickup],
     },
     Asked {
         parameter: "rewrite_service_name",
