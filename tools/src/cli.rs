@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     name = "ringpost",
     version,
     arg_required_else_help = true,
-    after_help = "It is also postfix, postmap, postalias, newaliases and postconf, by the name it is called with or by \
+    after_help = "It is also sendmail, postfix, postmap, postalias, newaliases and postconf, by the name it is called with or by \
                   its first argument: ringpost postmap --help"
 )]
 pub(crate) struct Cli {

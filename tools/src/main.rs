@@ -29,6 +29,7 @@ mod reload;
 mod rewriters;
 mod routes;
 mod sandbox;
+mod sendmail;
 mod serve;
 mod settings;
 mod shard;
@@ -36,6 +37,7 @@ mod start;
 mod status;
 mod submission;
 mod swap;
+mod sysexits;
 mod syslog;
 mod tables;
 
@@ -78,6 +80,7 @@ fn by_name() -> Option<ExitCode> {
         let called = PathBuf::from(arguments.next()?);
         match called.clone().file_name()?.to_str()? {
             "postconf" => Some(postconf::run(arguments)),
+            "sendmail" => Some(sendmail::run(arguments)),
             "postfix" => {
                 Some(postfix::by_name(std::iter::once(called.into_os_string()).chain(arguments)))
             }

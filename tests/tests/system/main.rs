@@ -28,6 +28,7 @@ mod postmap;
 mod reload;
 mod relocated;
 mod routes;
+mod sendmail;
 mod services;
 mod sessions;
 mod slow;

@@ -14,11 +14,9 @@ known! {
     /// The directory with main.cf and master.cf: what -c or MAIL_CONFIG says.
     config_directory: Nonblank = "/etc/ringpost";
     /// Directories that set-gid commands may be given with -c.
-    alternate_config_directories: List = ""
-        => accepted "no command has rights that the caller lacks, so any directory may be named";
-    /// Where commands for the administrator are.
-    command_directory: Nonblank = "/usr/sbin"
-        => accepted "the programs are one, and know where it is";
+    alternate_config_directories: List = "";
+    /// Where commands for the administrator are; sendmail looks for postdrop beside itself first.
+    command_directory: Nonblank = "/usr/sbin";
     /// Where daemons are.
     daemon_directory: Nonblank = "/usr/libexec/ringpost"
         => accepted "the programs are one, and know where it is";
@@ -53,8 +51,7 @@ known! {
     process_id_directory: PathBuf = "pid"
         => accepted "the files of process ids that others read have fixed names";
     /// The group of commands that may write into the queue.
-    setgid_group: Nonblank = "postdrop"
-        => unsupported "mail cannot be submitted by commands yet";
+    setgid_group: Nonblank = "postdrop";
     /// The account that delivers on behalf of nobody in particular.
     default_privs: Nonblank = "nobody"
         => unsupported "there are no programs or files to deliver to yet";

@@ -74,8 +74,7 @@ known! {
     flush_service_name: Nonblank = "flush"
         => accepted "services call each other without names";
     /// The service that takes mail from commands.
-    pickup_service_name: Nonblank = "pickup"
-        => accepted "services call each other without names";
+    pickup_service_name: Nonblank = "pickup";
     /// The queue manager.
     queue_service_name: Nonblank = "qmgr"
         => accepted "services call each other without names";

@@ -10,8 +10,7 @@ known! {
     SUBMISSION;
 
     /// Users who may submit mail by commands.
-    authorized_submit_users: NameList = "static:anyone"
-        => unsupported "mail cannot be submitted by commands yet";
+    authorized_submit_users: NameList = "static:anyone";
     /// Users who may have deferred mail tried at once.
     authorized_flush_users: NameList = "static:anyone"
         => unsupported "who may open the queue's socket may";
@@ -20,17 +19,16 @@ known! {
         => unsupported "who may open the queue's socket may";
     /// Tables: a user to the senders that this user's mail may have.
     local_login_sender_maps: TableList = "static:*"
-        => unsupported "mail cannot be submitted by commands yet";
+        => unsupported "whoever may submit mail may use any sender";
     /// What stands for the null sender in local_login_sender_maps.
     empty_address_local_login_sender_maps_lookup_key: Box<str> = "<>"
-        => unsupported "mail cannot be submitted by commands yet";
+        => unsupported "whoever may submit mail may use any sender";
     /// Whether CR LF at the end of a submitted line is one end of line.
-    sendmail_fix_line_endings: Word = "always" in ["always", "strict", "never"]
-        => unsupported "mail cannot be submitted by commands yet";
+    sendmail_fix_line_endings: Word = "always" in ["always", "strict", "never"];
     /// Where mail is from that is looked through for whether it needs SMTPUTF8.
     smtputf8_autodetect_classes: Words = "sendmail, verify"
         in ["sendmail", "smtpd", "qmqpd", "forward", "bounce", "notify", "verify", "all"]
-        => unsupported "mail needs SMTPUTF8 where its client said so";
+        => unsupported "mail needs SMTPUTF8 where its client said so, or addresses of its envelope do";
     /// International names of domains are made ASCII by the older rules.
     enable_idna2003_compatibility: bool = "no"
         => unsupported "the rules are those of UTS 46";
