@@ -19,6 +19,9 @@ const SOCKET_MODE: u32 = 0o666;
 
 /// Listens on a socket there. The queue must be locked: what has the name is left of an earlier run.
 pub(crate) fn listen(queue: &Path, name: &str) -> io::Result<UnixListener> {
+    if name.contains('/') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name}: not a name")));
+    }
     let directory = queue.join(DIRECTORY);
     fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&directory)?;
     match fs::remove_file(directory.join(name)) {
