@@ -500,53 +500,139 @@ fn a_crash_loses_nothing_that_was_left() {
     });
 }
 
-/// Debian's, with a queue of its own, and ours: the same command lines, and what they say.
-#[test]
-fn messages_about_the_command_line_are_postfixs() {
-    let ours = setup();
-    ours.ringpost(&["check"]);
-    let theirs = tempfile::tempdir().expect("a directory");
-    fs::create_dir_all(theirs.path().join("spool/maildrop")).expect("a directory");
-    let spool = theirs.path().join("spool");
-    let main_cf = format!("compatibility_level = 3.6\nqueue_directory = {}\n", spool.display());
-    fs::write(theirs.path().join("main.cf"), main_cf).expect("a file");
-    // It takes root to name another directory.
-    if !geteuid().is_root() {
-        return;
-    }
-    let said = |did: Did| -> String {
-        let lines = did.err.lines().filter(|line| !line.contains("syslog"));
-        let mut lines: Vec<&str> = lines.collect();
-        lines.dedup();
-        lines.join("\n")
-    };
-    for arguments in [
-        &["-bx"][..],
-        &["-Xq"],
-        &["-B", "9BIT", "x"],
-        &["-bp", "-t"],
-        &["-bp", "x"],
-        &["-q", "x"],
-        &["-qRx", "y"],
-        &["-qI"],
-        &["-bv", "-t", "x"],
-        &["-n"],
-        &["-z"],
-        &["-oA"],
-    ] {
-        let mut postfix = Command::new("/usr/sbin/sendmail");
-        postfix.arg("-C").arg(theirs.path()).args(arguments);
-        let theirs = run(postfix, b"");
-        let did = sendmail(&ours, arguments, "");
-        assert_eq!(did.code, Some(64), "{arguments:?}");
-        assert_eq!(said(did), said(theirs), "{arguments:?}");
-    }
-}
-
 mod as_root {
+    use mail::rfc5322::unquote_local;
+    use maildrop::Decoder;
     use tests::server::RunAs;
 
     use super::*;
+
+    /// Debian's sendmail with a queue of its own, which takes root to name.
+    struct Postfix(tempfile::TempDir);
+
+    impl Postfix {
+        fn new() -> Self {
+            let place = tempfile::tempdir().expect("a directory");
+            for folder in ["spool/maildrop", "spool/public"] {
+                fs::create_dir_all(place.path().join(folder)).expect("a directory");
+            }
+            let spool = place.path().join("spool");
+            let main_cf =
+                format!("compatibility_level = 3.6\nqueue_directory = {}\n", spool.display());
+            fs::write(place.path().join("main.cf"), main_cf).expect("a file");
+            Self(place)
+        }
+
+        fn sendmail(&self, arguments: &[&str], input: &str) -> Did {
+            let mut command = Command::new("/usr/sbin/sendmail");
+            command.arg("-C").arg(self.0.path()).args(arguments);
+            run(command, input.as_bytes())
+        }
+
+        fn maildrop(&self) -> PathBuf {
+            self.0.path().join("spool/maildrop")
+        }
+    }
+
+    #[test]
+    fn messages_about_the_command_line_are_postfixs() {
+        let (ours, postfix) = (setup(), Postfix::new());
+        // So that there are a main.cf and a queue.
+        drop(ours.ringpost(&["check"]));
+        let said = |did: Did| -> String {
+            let mut lines: Vec<&str> = did.err.lines().collect();
+            // The C library's is said twice.
+            lines.dedup();
+            lines.join("\n")
+        };
+        for arguments in [
+            &["-bx"][..],
+            &["-Xq"],
+            &["-B", "9BIT", "x"],
+            &["-bp", "-t"],
+            &["-bp", "x"],
+            &["-q", "x"],
+            &["-qRx", "y"],
+            &["-qI"],
+            &["-bv", "-t", "x"],
+            &["-n"],
+            &["-z"],
+            &["-oA"],
+            &[],
+            &["-t"],
+        ] {
+            let did = sendmail(&ours, arguments, "");
+            assert_eq!(did.code, Some(64), "{arguments:?}");
+            assert_eq!(said(did), said(postfix.sendmail(arguments, "")), "{arguments:?}");
+        }
+    }
+
+    /// The sender and the recipients of the one file in a maildrop, in internal form.
+    fn left(maildrop: &Path, read: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> Vec<String> {
+        let [name] = &names(maildrop)[..] else { panic!("{:?}", names(maildrop)) };
+        let addresses = read(&fs::read(maildrop.join(name)).expect("a file"));
+        fs::remove_file(maildrop.join(name)).expect("a file");
+        addresses.iter().map(|address| text(address)).collect()
+    }
+
+    /// postfix `src/global/rec_type.h`: a letter, a length of seven bits a byte, the text.
+    fn records_of_postfix(file: &[u8]) -> Vec<Vec<u8>> {
+        let (mut all, mut rest) = (Vec::new(), file);
+        while let Some((&kind, behind)) = rest.split_first() {
+            let size = behind.iter().take_while(|&&b| b >= 0x80).count() + 1;
+            let number = behind[..size].iter().rev();
+            let length = number.fold(0, |sum, &b| sum << 7 | usize::from(b & 0x7f));
+            if matches!(kind, b'S' | b'R') {
+                all.push(behind[size..size + length].to_vec());
+            }
+            rest = &behind[size + length..];
+        }
+        all
+    }
+
+    fn records_of_ours(file: &[u8]) -> Vec<Vec<u8>> {
+        let mut decoder = Decoder::default();
+        decoder.put(file, &mut Vec::new()).expect("a submission");
+        let submission = decoder.finish().expect("all of it");
+        let sender = submission.sender.as_ref().map_or("", |it| it.as_str());
+        let recipients = submission.recipients.iter().map(|it| it.as_str());
+        let all = std::iter::once(sender).chain(recipients);
+        all.map(|address| unquote_local(address.as_bytes()).into_owned()).collect()
+    }
+
+    #[test]
+    fn sender_and_recipients_are_those_that_postfix_reads() {
+        let (mut ours, postfix) = (setup().run_as(RunAs::Root).start(), Postfix::new());
+        assert!(ours.stop().success());
+        let maildrop = queue(&ours.setup, "maildrop");
+        for (arguments, head) in [
+            (&["-f", "me", "a@x.example", "b"][..], ""),
+            (&["-f", "", "a@x.example, Joe <b@x.example>"], ""),
+            (&["-f", "<>", "grp: a, b@x.example;"], ""),
+            (&["-f", "Joe <me@x.example>", "-t"], "To: a@x.example\nBcc: b\n"),
+            (
+                &["-f", "(me) me@x.example", "-t", "z"],
+                "Cc : \"q s\"@x.example,\r\n\tj @ x.example\n",
+            ),
+            (&["-f", "me", "-t"], "to: joe bloggs, x!y, m%n@x.example\n"),
+            (&["-f", "me", "-t"], "To: a\nResent-Cc: \"a\\\"b\"@x.example\nCc: c\nResent-Bcc: d\n"),
+            (&["-f", "me", "-t", "z"], "To: undisclosed:;\n"),
+            (&["-f", "me", "-t"], "From me\n>From you\nTo: k.l@[192.0.2.1], a+b@x.example\n"),
+            (&["-f", "me", "-t"], "To: a (one, two) , , <b>, \"c\" <c@x.example> (c)\nbody: no\n"),
+            (&["-f", "me", "-t"], "To: a\nno header\nCc: b\n"),
+        ] {
+            let input = format!("{head}\nTo: body@x.example\n");
+            assert_eq!(postfix.sendmail(arguments, &input).code, Some(0), "{arguments:?} {head}");
+            assert_eq!(
+                sendmail(&ours.setup, arguments, &input).code,
+                Some(0),
+                "{arguments:?} {head}"
+            );
+            let expected = left(&postfix.maildrop(), records_of_postfix);
+            let found = left(&maildrop, records_of_ours);
+            assert_eq!(found, expected, "{arguments:?} {head}");
+        }
+    }
 
     /// A group of the host's that has nothing else to do here.
     const GROUP: (&str, u32) = ("mail", 8);
