@@ -195,6 +195,7 @@ fn it_answers_to_the_name_of_postfix() {
 
 /// What needs another `/dev`.
 mod as_root {
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixDatagram;
     use std::time::Duration;
 
@@ -210,10 +211,11 @@ mod as_root {
         exec \"$@\"";
 
     fn started_with_own_dev_log(host: &Host) -> Ran {
-        let program = std::env::var("RINGPOST_BIN").expect("tests/run sets it");
+        let start = host.0.command(&["start", "-c", "etc"]);
         let mut command = std::process::Command::new("unshare");
-        command.args(["--mount", "sh", "-c", OWN_DEV_LOG, "sh", &program, "start", "-c", "etc"]);
-        command.current_dir(host.0.path("")).output().expect("unshare").into()
+        command.args(["--mount", "sh", "-c", OWN_DEV_LOG, "sh"]).arg(start.get_program());
+        command.args(start.get_args()).current_dir(host.0.path(""));
+        command.output().expect("unshare").into()
     }
 
     #[test]
@@ -222,6 +224,8 @@ mod as_root {
         host.main_cf("maillog_file =\nsyslog_facility = local3\nsyslog_name = first\n");
         let socket = host.0.path("syslog");
         let daemon = UnixDatagram::bind(&socket).expect("a socket");
+        // As that of a host.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("our own");
         let started = started_with_own_dev_log(&host);
         assert!(started.ok && started.out.contains("syslog at /dev/log"), "{started:?}");
         assert_eq!(send(port(&started)), 250);
