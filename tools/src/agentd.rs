@@ -14,6 +14,7 @@ use mailbox::InUse;
 use remote::Remote;
 use virtual_agent::{Rights, VirtualAgent};
 
+use crate::background;
 use crate::control::Channel;
 use crate::limits;
 use crate::privilege;
@@ -117,7 +118,12 @@ fn serve(channel: &Arc<Channel>) -> Result<(), String> {
                     loader.reload(settings, endpoints);
                 }
             }
-            Order::Listen(_) | Order::ReopenLog => {}
+            Order::ReopenLog { stderr } => {
+                if let (true, Some(log)) = (stderr, fds.first()) {
+                    background::follow_log(log);
+                }
+            }
+            Order::Listen(_) => {}
         }
         // After the beginning, links come for a new engine.
         if let (Some(agents), true, false) = (&mut agents, begun, waiting.is_empty()) {

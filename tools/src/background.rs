@@ -44,6 +44,12 @@ pub(crate) fn start() -> io::Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// Standard error goes on in another file.
+pub(crate) fn follow_log(log: &OwnedFd) {
+    // Where it cannot, what is said there goes on into the old file.
+    let _ = dup2_stderr(log);
+}
+
 /// What a detached process has in place of a terminal.
 #[derive(Debug)]
 pub(crate) struct Background {

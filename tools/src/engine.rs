@@ -19,6 +19,7 @@ use queue::{OpenError, QueueDirectory};
 use remote::Remote;
 use tokio::sync::{mpsc, watch};
 
+use crate::background;
 use crate::control::Channel;
 use crate::freshness;
 use crate::limits;
@@ -204,7 +205,9 @@ fn watch_shards(
     while master {
         match channel.recv::<Order>() {
             Ok(Some((Order::Links, fds))) => hand_out(fds, links),
-            Ok(Some((Order::ReopenLog, fds))) => log.reopen(fds.into_iter().next()),
+            Ok(Some((Order::ReopenLog { stderr }, fds))) => {
+                log.reopen(fds.into_iter().next(), stderr);
+            }
             Ok(Some((Order::TableFile(path, state), fds))) => loader.file(path, state, fds),
             Ok(Some((Order::Tables(path, purpose), _))) => loader.change(path, purpose),
             Ok(Some((Order::Files(files), fds))) => loader.files(files, fds),
@@ -266,7 +269,7 @@ fn receive(channel: &Channel) -> Result<Option<Orders>, String> {
             Order::Links => orders.links = fds,
             Order::Begin => return Ok(Some(orders)),
             Order::Stop => return Ok(None),
-            Order::ReopenLog
+            Order::ReopenLog { .. }
             | Order::TableFile(..)
             | Order::Tables(..)
             | Order::Files(_)
@@ -303,8 +306,11 @@ struct Log {
 
 impl Log {
     /// Goes on in another file.
-    fn reopen(&self, successor: Option<OwnedFd>) {
+    fn reopen(&self, successor: Option<OwnedFd>, stderr: bool) {
         let Some(successor) = successor else { return };
+        if stderr {
+            background::follow_log(&successor);
+        }
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor.into());
         // A log that hangs says so itself when it goes on.
         self.mail.reopen();

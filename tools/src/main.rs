@@ -16,6 +16,8 @@ mod interfaces;
 mod limits;
 mod listening;
 mod listing;
+mod log_file;
+mod logrotate;
 mod master;
 mod pickup;
 mod pid_file;

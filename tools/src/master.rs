@@ -4,10 +4,9 @@
 //! rights; else they are threads, and everything runs as the caller.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,13 +20,12 @@ use crate::background::Background;
 use crate::child::{Child, Role};
 use crate::control::FDS_MAX;
 use crate::listening::Listening;
+use crate::log_file;
 use crate::reload::{self, Renewal, Running};
 use crate::start::{Loaded, Order, Purpose, Report, Start};
 use crate::swap::{By, Change, Command, HandOver, Missing, Step, Watch};
 use crate::syslog::Syslog;
 
-/// Names and addresses of people are in the log: it is not for everyone on the host to read.
-const LOG_MODE: u32 = 0o640;
 /// How long children may take to finish what is under way when told to stop.
 pub(crate) const STOP_SECS_MAX: u64 = 20;
 /// A child that lived shorter than this is started again only after a delay.
@@ -82,12 +80,10 @@ impl Plan {
             LogTo::File(path) => path,
             LogTo::Syslog(syslog) => return syslog.open().map(Some),
         };
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(LOG_MODE);
-        let cannot = |error: io::Error| {
+        let mode = self.running.all.base.log.maillog_file_permissions;
+        log_file::open(path, mode).map(Some).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot open log {}: {error}", path.display()))
-        };
-        options.open(path).map(Some).map_err(cannot)
+        })
     }
 
     /// What was written to the log is where it goes.
@@ -199,7 +195,10 @@ async fn attend(
             _ = signals.reopen.recv(), if matches!(plan.log, LogTo::File(_)) => {
                 match plan.open_log() {
                     Ok(Some(log)) => {
-                        engine.tell(&Order::ReopenLog, &[log.as_fd()])?;
+                        let stderr = plan.processes && plan.background.is_some();
+                        let order = Order::ReopenLog { stderr };
+                        engine.tell(&order, &[log.as_fd()])?;
+                        agentd.tell(&order, &[log.as_fd()])?;
                         if let Some(background) = &mut plan.background {
                             background.reopened(log)?;
                         }

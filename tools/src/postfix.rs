@@ -9,12 +9,14 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::ErrorKind;
 use config::Severity;
+use jiff::Zoned;
 use remote::Remote;
 use rustix::process::Signal;
 
 use crate::background;
 use crate::cli::{CONFIG_DIRECTORY, Configuration, LogForm, Place, Serve};
 use crate::listening::Endpoint;
+use crate::logrotate::Rotation;
 use crate::master::STOP_SECS_MAX;
 use crate::pid_file::Master;
 use crate::serve;
@@ -169,7 +171,7 @@ struct Postfix {
     debugger: bool,
     #[arg(long, hide = true)]
     detached: bool,
-    /// start, start-fg, stop, abort, reload, status or check
+    /// start, start-fg, stop, abort, reload, status, check or logrotate
     command: String,
     #[arg(hide = true)]
     arguments: Vec<String>,
@@ -216,6 +218,7 @@ pub(crate) fn by_name(arguments: impl IntoIterator<Item = OsString>) -> ExitCode
         "abort" => end(&place, true, voice),
         "reload" => renew(&place, voice),
         "status" => status(&place, voice),
+        "logrotate" => rotate_log(&configuration, voice),
         // What works differently here is no fault of the files; ringpost check has that, too.
         "check" => match Settings::of_host(&configuration) {
             Ok(settings) => match is_usable(settings) {
@@ -229,7 +232,7 @@ pub(crate) fn by_name(arguments: impl IntoIterator<Item = OsString>) -> ExitCode
         "set-permissions" | "upgrade-configuration" => ExitCode::SUCCESS,
         other => voice.fatal(&format!(
             "\"{other}\": expected one of start, start-fg, stop, abort, reload, status, check, \
-             set-permissions, upgrade-configuration"
+             logrotate, set-permissions, upgrade-configuration"
         )),
     }
 }
@@ -247,6 +250,23 @@ fn status(place: &Place, voice: Voice) -> ExitCode {
             voice.info(NOT_RUNNING);
             ExitCode::FAILURE
         }
+        Err(why) => voice.fatal(&why),
+    }
+}
+
+fn rotate_log(configuration: &Configuration, voice: Voice) -> ExitCode {
+    let found = Settings::of_host(configuration).and_then(|settings| {
+        let values = settings.values()?;
+        let rotation = Rotation {
+            log: values.text("maillog_file")?.into(),
+            suffix: values.text("maillog_file_rotate_suffix")?,
+            compressor: values.text("maillog_file_compressor")?,
+        };
+        Ok((rotation, master(&queue(&settings)?)?))
+    });
+    let rotated = found.and_then(|(rotation, master)| rotation.run(master.as_ref(), &Zoned::now()));
+    match rotated {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => voice.fatal(&why),
     }
 }

@@ -23,8 +23,11 @@ pub(crate) enum Order {
     Links,
     /// All has been said: begin.
     Begin,
-    /// The log file was moved away; here is its successor.
-    ReopenLog,
+    /// The log file was moved away; carries its successor.
+    ReopenLog {
+        /// Standard error is the log, too.
+        stderr: bool,
+    },
     /// A file for the change that follows; carries its descriptor where there is one.
     TableFile(PathBuf, Result<Stamp, Missing>),
     /// This file has changed, and the files since the last time are what its tables are read from.

@@ -50,6 +50,7 @@ pub use typed::address::{
     RewriteClients, SenderKinds, Transport,
 };
 pub use typed::facility::Facility;
+pub use typed::file_mode::FileMode;
 pub use typed::{
     BareNewline, EndOfHeader, FromFormat, FromText, Level, List, Locks, LogAddresses, MailboxSync,
     NetworksStyle, ReceiveOverrides, ReplyCode, Stress, Typed,

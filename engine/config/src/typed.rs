@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod facility;
+pub(crate) mod file_mode;
 
 use std::ops::Deref;
 use std::path::PathBuf;

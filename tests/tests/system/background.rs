@@ -1,7 +1,7 @@
 //! The mail system in the background: started, renewed and stopped by commands.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use tests::peer::Ran;
@@ -193,9 +193,58 @@ fn it_answers_to_the_name_of_postfix() {
     assert!(postfix("abort").ok && !master.runs());
 }
 
+#[test]
+fn its_log_is_put_aside_and_goes_on() {
+    let host = Host::new();
+    let link = host.0.path("postfix");
+    symlink(std::env::var("RINGPOST_BIN").expect("tests/run sets it"), &link).expect("a link");
+    let logrotate = || -> Ran {
+        let arguments = ["-c", "etc", "logrotate"];
+        let mut command = host.0.command_by(link.display().to_string(), &arguments);
+        command.output().expect("the program").into()
+    };
+    let (log, aside) = (host.data("mail.log"), host.data("mail.log.1"));
+    host.main_cf("maillog_file_rotate_suffix = 1\nmaillog_file_permissions = 644\n");
+    let port = host.start();
+    let children = host.master().expect("the number of a process").children();
+    assert_eq!(send(port), 250);
+    host.wait_for_mails(1);
+
+    let rotated = logrotate();
+    assert!(rotated.ok && rotated.err.is_empty(), "{rotated:?}");
+    // The compressor had all that was written before, and nobody writes there any more.
+    let read =
+        std::process::Command::new("gzip").arg("-dc").arg(host.data("mail.log.1.gz")).output();
+    let old = String::from_utf8(read.expect("gzip").stdout).expect("text");
+    assert!(old.contains("daemon started") && old.contains("status=sent"), "{old}");
+    assert!(!aside.exists());
+    assert_eq!(fs::metadata(&log).expect("a new log").permissions().mode() & 0o777, 0o644);
+    for child in children {
+        let stderr = fs::read_link(format!("/proc/{}/fd/2", child.0)).expect("standard error");
+        assert_eq!(stderr, fs::canonicalize(&log).expect("a file"));
+    }
+
+    assert_eq!(send(port), 250);
+    host.wait_for_mails(2);
+    wait::until_true("the new log to have it", || host.log().contains("status=sent"));
+
+    // What another rotation has left is not replaced.
+    fs::write(&aside, "older\n").expect("a file");
+    let refused = logrotate();
+    assert!(!refused.ok && refused.err.contains("File exists"), "{refused:?}");
+    assert_eq!(fs::read_to_string(&aside).expect("the older one"), "older\n");
+    assert_eq!(send(port), 250);
+    fs::remove_file(&aside).expect("a file");
+    assert!(host.run(&["stop"]).ok);
+    assert!(host.log().contains("terminating"), "{}", host.log());
+
+    // It need not run.
+    fs::remove_file(host.data("mail.log.1.gz")).expect("a file");
+    assert!(logrotate().ok && !log.exists());
+}
+
 /// What needs another `/dev`.
 mod as_root {
-    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixDatagram;
     use std::time::Duration;
 

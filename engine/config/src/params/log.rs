@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::row::{INT_MAX, known, params};
-use crate::syntax::{Nonblank, Word};
+use crate::syntax::Nonblank;
 use crate::typed::List;
 use crate::typed::facility::Facility;
+use crate::typed::file_mode::FileMode;
 
 params! {
     /// The log.
@@ -15,6 +16,14 @@ params! {
     /// The file that log lines are added to. Where it is empty they go to syslog, or to standard error from what
     /// runs in the foreground.
     maillog_file: PathBuf = "";
+    /// Who may read a new file: the permissions that it is made with.
+    maillog_file_permissions: FileMode = "0640";
+    /// The end of the name that postfix logrotate gives to the file: a point is put before it, and conversions
+    /// are those of strftime(3), in local time.
+    maillog_file_rotate_suffix: Nonblank = "%Y%m%d-%H%M%S";
+    /// The command that compresses the file when postfix logrotate has put it aside; the file's name is its only
+    /// argument.
+    maillog_file_compressor: Nonblank = "gzip";
     /// The name before the slash in log lines. The tools that read mail logs look for this one.
     syslog_name: Box<str> = "${multi_instance_name?{$multi_instance_name}:{postfix}}";
     /// The syslog facility of log lines.
@@ -32,15 +41,6 @@ known! {
     /// Where maillog_file may be.
     maillog_file_prefixes: List = "/var, /dev/stdout"
         => unsupported "the file may be anywhere";
-    /// The command that compresses the file when postfix logrotate has put it aside.
-    maillog_file_compressor: Nonblank = "gzip"
-        => accepted "there is no postfix logrotate; tools that rotate logs compress them, too";
-    /// The end of the name that postfix logrotate gives to the file.
-    maillog_file_rotate_suffix: Nonblank = "%Y%m%d-%H%M%S"
-        => accepted "there is no postfix logrotate; tools that rotate logs name them";
-    /// Who may read the file.
-    maillog_file_permissions: Word = "0640" in ["0600", "0640", "0644", "600", "640", "644"]
-        => unsupported "the file is made with 0640";
     /// How long the process that writes the log may be busy with one line.
     postlogd_watchdog_timeout: Duration = "10s", 10..=INT_MAX
         => accepted "the log is written by a thread that waits for nothing but its file";
