@@ -208,7 +208,7 @@ fn its_log_is_put_aside_and_goes_on() {
     let port = host.start();
     let children = host.master().expect("the number of a process").children();
     assert_eq!(send(port), 250);
-    host.wait_for_mails(1);
+    wait::until_true("all of the delivery in the log", || host.log().contains(": removed"));
 
     let rotated = logrotate();
     assert!(rotated.ok && rotated.err.is_empty(), "{rotated:?}");
