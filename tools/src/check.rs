@@ -2,6 +2,7 @@
 //! allows.
 
 mod overrides;
+mod submission_tables;
 mod tables;
 mod transports;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(options: &Check) -> ExitCode {
             findings.overrides(&all);
             findings.owner(&settings, &all.base);
             findings.pickup(&all);
+            findings.submission_tables(&all.base);
             submission = all.base.settings().text("setgid_group").ok();
         }
         Err(problems) => findings.problems(&problems, &[]),

@@ -377,6 +377,9 @@ impl Cleanup {
         let mut dropped = self.rules.message_drop_headers.iter();
         if !dropped.any(|it| it.as_bytes().eq_ignore_ascii_case(name)) {
             self.summary.size_bytes += self.header.len() as u64;
+            if self.rules.detects_utf8_headers && self.in_primary_head() {
+                self.summary.has_utf8_header |= !self.header.is_ascii();
+            }
             sink.put(&self.header);
         }
         self.forget_header();

@@ -113,7 +113,11 @@ impl Cleanup {
             Action::Prepend(text) => {
                 self.acted("prepend", part, line, &text);
                 match part {
-                    Part::Header => self.emit(&folded(text.as_bytes()), sink),
+                    Part::Header => {
+                        let detects = self.rules.detects_utf8_headers && self.in_primary_head();
+                        self.summary.has_utf8_header |= detects && !text.is_ascii();
+                        self.emit(&folded(text.as_bytes()), sink);
+                    }
                     Part::Body | Part::Content => self.emit(format!("{text}\n").as_bytes(), sink),
                 }
             }

@@ -37,6 +37,8 @@ pub struct Summary {
     /// A Content-Transfer-Encoding said 8bit or binary (`detect_8bit_encoding_header`), so that the next
     /// hop has to be told, or the content converted, whatever the client said.
     pub says_8bit: bool,
+    /// A header of the message's own head has bytes beyond ASCII, where that is looked for.
+    pub has_utf8_header: bool,
     /// What went into the sink.
     pub size_bytes: u64,
     /// Whether it is accepted.

@@ -24,8 +24,6 @@ pub(crate) fn push_received(out: &mut Vec<u8>, rules: &Rules, message: &Message<
         push_from(out, client);
         push_all(out, &["\tby ", &rules.hostname, " (", &rules.mail_name, ") with "]);
         out.extend_from_slice(match client.protocol {
-            // RFC 6531 section 4.3: whatever the greeting was.
-            _ if message.envelope.smtputf8 => b"UTF8SMTP",
             Protocol::Utf8Smtp => b"UTF8SMTP",
             Protocol::Esmtp => b"ESMTP",
             Protocol::Smtp | Protocol::Local => b"SMTP",

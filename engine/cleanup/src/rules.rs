@@ -65,6 +65,8 @@ pub struct Rules {
     /// `remote_header_rewrite_domain` is set: headers of strangers' mail are rewritten, too, and what is
     /// missing is added.
     pub rewrites_remote_headers: bool,
+    /// Headers are looked through for what is not ASCII, see [`crate::Summary::has_utf8_header`].
+    pub detects_utf8_headers: bool,
 }
 
 /// Rules about MIME.
@@ -121,6 +123,7 @@ impl Rules {
             full_name_encoding_charset: "utf-8".into(),
             header_rewriter: None,
             rewrites_remote_headers: false,
+            detects_utf8_headers: false,
         }
     }
 

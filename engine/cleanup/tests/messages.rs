@@ -170,7 +170,7 @@ fn received_names_the_client_as_it_came() {
     "#]],
     );
     case.envelope.client.address = Some(socket("[::ffff:192.0.2.1]:25"));
-    case.envelope.smtputf8 = true;
+    case.envelope.client.protocol = Protocol::Utf8Smtp;
     case.envelope.recipients = vec![Recipient::new(address("\u{e9}@mx.example"))];
     case.check(
         "",
@@ -183,7 +183,6 @@ fn received_names_the_client_as_it_came() {
     "#]],
     );
     case.envelope.client.protocol = Protocol::Local;
-    case.envelope.smtputf8 = false;
     case.check(
         "",
         expect![[r#"

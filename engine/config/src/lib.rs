@@ -51,6 +51,7 @@ pub use typed::address::{
 };
 pub use typed::facility::Facility;
 pub use typed::file_mode::FileMode;
+pub use typed::origin::{MailSource, MailSources};
 pub use typed::{
     BareNewline, EndOfHeader, FromFormat, FromText, Level, List, Locks, LogAddresses, MailboxSync,
     NetworksStyle, ReceiveOverrides, ReplyCode, Stress, Typed,

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod facility;
 pub(crate) mod file_mode;
+pub(crate) mod origin;
 
 use std::ops::Deref;
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cleanup::{Cleanup, Message, Summary, Verdict};
+use config::MailSource;
 use mail::log::Event;
 use mail::{Body, Envelope, QueueId, Time};
 use queue::{AppendError, Commit, LargeContent, RingDisk, SliceError};
@@ -43,6 +44,8 @@ pub(crate) struct Cleaning {
     /// `receive_override_options`
     receive: cleanup::Receive,
     content_filter: Box<str>,
+    /// Mail is found to need SMTPUTF8, whoever did not say so.
+    detects_utf8: bool,
 }
 
 /// What is known of a message beside its envelope and its content.
@@ -128,7 +131,9 @@ enum NotAsItIs {
 }
 
 fn changes(envelope: &Envelope, summary: &Summary) -> bool {
-    !summary.orders.change_nothing() || summary.says_8bit && envelope.body == Body::SevenBit
+    !summary.orders.change_nothing()
+        || summary.says_8bit && envelope.body == Body::SevenBit
+        || summary.has_utf8_header && !envelope.smtputf8
 }
 
 impl Origin<'_> {
@@ -208,21 +213,29 @@ impl Cleaning {
         shard: Rc<Shard>,
         settings: &config::Snapshot,
         service: CleanupService,
+        source: MailSource,
         (program, log): (&'static str, Log),
     ) -> Self {
         let CleanupService { rewriter, log: cleanup_log } = service;
         let own_settings = Arc::clone(rewriter.settings());
         let rewriters = Rewriters::new(rewriter);
+        let detects_utf8 = own_settings.smtpd.smtputf8_enable
+            && settings.content.smtputf8_autodetect_classes.has(source);
+        let rules = cleanup::Rules {
+            detects_utf8_headers: detects_utf8,
+            ..rules(&own_settings, &rewriters)
+        };
         Self {
             shard,
             program,
             log,
             cleanup_log,
-            rules: Arc::new(rules(&own_settings, &rewriters)),
+            rules: Arc::new(rules),
             envelope_rules: envelope_rules(&own_settings),
             rewriters,
             receive: receive(settings),
             content_filter: settings.content.content_filter.clone(),
+            detects_utf8,
         }
     }
 
@@ -372,7 +385,15 @@ impl Cleaning {
         if !self.content_filter.is_empty() {
             Rc::make_mut(envelope).filter = Some(self.content_filter.clone());
         }
+        if self.needs_smtputf8(envelope) {
+            Rc::make_mut(envelope).smtputf8 = true;
+        }
         Ok(())
+    }
+
+    /// Whether an envelope is found to need what nobody asked for.
+    fn needs_smtputf8(&self, envelope: &Envelope) -> bool {
+        self.detects_utf8 && !envelope.smtputf8 && envelope.has_utf8_address()
     }
 
     /// Does to the envelope what checks and headers say, now that the content is cleaned.
@@ -394,6 +415,7 @@ impl Cleaning {
         if summary.says_8bit && envelope.body == Body::SevenBit {
             envelope.body = Body::EightBitMime;
         }
+        envelope.smtputf8 |= summary.has_utf8_header || self.needs_smtputf8(envelope);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use config::Snapshot;
+use config::{MailSource, Snapshot};
 use mail::Time;
 use mail::log::Event;
 use rewrite::Rewriter;
@@ -61,7 +61,13 @@ impl Service {
         let settings = Arc::clone(rewriter.settings());
         let entrance = ("smtpd", Rc::clone(&log));
         Self {
-            cleaning: Cleaning::new(Rc::clone(&shard), &settings, cleanup, entrance),
+            cleaning: Cleaning::new(
+                Rc::clone(&shard),
+                &settings,
+                cleanup,
+                MailSource::Smtpd,
+                entrance,
+            ),
             shard,
             policies: Policies::new(&settings),
             rewriter,

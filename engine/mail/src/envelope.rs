@@ -18,7 +18,7 @@ pub struct Envelope {
     pub client: Client,
     /// `BODY=` of MAIL (RFC 6152, RFC 3030).
     pub body: Body,
-    /// `SMTPUTF8` was given with MAIL (RFC 6531).
+    /// The next hop has to offer `SMTPUTF8` (RFC 6531): it was given with MAIL, or the message was found to need it.
     pub smtputf8: bool,
     /// `RET=` of MAIL (RFC 3461 section 4.3).
     pub ret: Option<Ret>,
@@ -29,6 +29,14 @@ pub struct Envelope {
     pub filter: Option<Box<str>>,
     /// Not tried before then: the DELAY of a header check.
     pub not_before: Option<Time>,
+}
+
+impl Envelope {
+    /// Whether an address in it is one of those that ASCII cannot express.
+    pub fn has_utf8_address(&self) -> bool {
+        let recipients = self.recipients.iter().map(|it| &it.address);
+        self.sender.iter().chain(recipients).any(Address::needs_smtputf8)
+    }
 }
 
 /// One recipient and what its sender wants to hear about it.

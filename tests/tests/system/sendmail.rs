@@ -254,6 +254,78 @@ fn who_may_not_submit_mail_is_told_so() {
     }
 }
 
+#[test]
+fn nobody_uses_a_sender_that_is_not_his() {
+    let maps = "recipient_delimiter = +
+        local_login_sender_maps = regexp:{ {/^[^:]/ me@x.example, @mine.example} }\n";
+    let mut server = with(maps).start();
+    assert!(server.stop().success());
+    let send = |sender: &str| sendmail(&server.setup, &["-f", sender, "user"], "\nhello\n");
+    for sender in ["me@x.example", "me+list@X.example", "anyone@mine.example"] {
+        let did = send(sender);
+        assert_eq!(did.code, Some(0), "{sender}: {did:?}");
+    }
+    for sender in ["other@x.example", "me", ""] {
+        let did = send(sender);
+        assert_eq!(did.code, Some(77), "{sender}: {did:?}");
+        let expected = format!("not authorized to use sender='{sender}'");
+        assert!(did.err.contains(&expected), "{did:?}");
+    }
+    assert_eq!(names(&queue(&server.setup, "maildrop")).len(), 3);
+
+    let mut server = with("local_login_sender_maps = texthash:/none\n").start();
+    assert!(server.stop().success());
+    let did = sendmail(&server.setup, &["user"], "\nhello\n");
+    assert_eq!(did.code, Some(75), "{did:?}");
+    assert_eq!(names(&queue(&server.setup, "maildrop")), [""; 0]);
+}
+
+/// The options of the message with this subject, as postcat shows them: 1 is SMTPUTF8.
+fn options(server: &Server, number: usize) -> String {
+    let line = server.wait_for_log(&["hold: header X-Number:", &format!(" {number} from ")]);
+    let id = line.split(": ").nth(1).expect("a queue id");
+    wait::until_true("it in the queue", || {
+        server.queue().iter().any(|held| held["queue_id"] == id)
+    });
+    let shown = server.ringpost(&["queue", "show", id]).expect_ok();
+    let sizes = shown.lines().find(|line| line.starts_with("message_size:")).expect("its line");
+    sizes.split_whitespace().next_back().expect("a column").to_owned()
+}
+
+/// What is not ASCII: nothing, the sender, the recipient, what an alias makes of it, a header, the body.
+const BEYOND_ASCII: [(&str, &str, &str, bool); 6] = [
+    ("me@x.example", "user@example.com", "\nx\n", false),
+    ("gr\u{fc}n@x.example", "user@example.com", "\nx\n", true),
+    ("me@x.example", "gr\u{fc}n@example.com", "\nx\n", true),
+    ("me@x.example", "alias@example.com", "\nx\n", true),
+    ("me@x.example", "user@example.com", "Subject: gr\u{fc}n\n\nx\n", true),
+    ("me@x.example", "user@example.com", "\ngr\u{fc}n\n", false),
+];
+
+#[test]
+fn mail_of_programs_is_found_to_need_smtputf8_and_that_of_clients_where_it_is_told_to() {
+    let hold = "header_checks = regexp:{ {/^X-Number:/ HOLD} }
+        virtual_alias_maps = inline:{ {alias@example.com = gr\u{fc}n@example.com} }";
+    for (classes, of_programs, of_clients) in
+        [("", true, false), ("smtputf8_autodetect_classes = smtpd", false, true)]
+    {
+        let server = with(&format!("{hold}\n{classes}\n")).start();
+        for (nth, (sender, recipient, rest, needs)) in BEYOND_ASCII.into_iter().enumerate() {
+            let number = 2 * nth;
+            let flag = |detects: bool| if detects && needs { "1" } else { "0" };
+            send(&server, &["-f", sender, recipient], format!("X-Number: {number}\n{rest}"));
+            assert_eq!(options(&server, number), flag(of_programs), "{classes} {sender} {rest}");
+
+            let number = number + 1;
+            let content = format!("X-Number: {number}\n{rest}").replace('\n', "\r\n");
+            let mut session = server.session();
+            let reply = session.mail(sender, &[recipient], content.as_bytes());
+            assert_eq!(reply.expect("a reply").code, 250);
+            assert_eq!(options(&server, number), flag(of_clients), "{classes} {sender} {rest}");
+        }
+    }
+}
+
 /// Gives postdrop's input to it without a sendmail in between.
 fn postdrop(setup: &Setup, input: &[u8]) -> Did {
     let mut command = Command::new(program("postdrop"));
@@ -512,13 +584,17 @@ mod as_root {
 
     impl Postfix {
         fn new() -> Self {
+            Self::with("")
+        }
+
+        fn with(more: &str) -> Self {
             let place = tempfile::tempdir().expect("a directory");
             for folder in ["spool/maildrop", "spool/public"] {
                 fs::create_dir_all(place.path().join(folder)).expect("a directory");
             }
             let spool = place.path().join("spool");
-            let main_cf =
-                format!("compatibility_level = 3.6\nqueue_directory = {}\n", spool.display());
+            let spool = spool.display();
+            let main_cf = format!("compatibility_level = 3.6\nqueue_directory = {spool}\n{more}");
             fs::write(place.path().join("main.cf"), main_cf).expect("a file");
             Self(place)
         }
@@ -632,6 +708,50 @@ mod as_root {
             let found = left(&maildrop, records_of_ours);
             assert_eq!(found, expected, "{arguments:?} {head}");
         }
+    }
+
+    #[test]
+    fn senders_are_allowed_that_postfix_allows() {
+        let maps = "recipient_delimiter = +-\nlocal_login_sender_maps = \
+                static:{me@x.example,@mine.example bare <> \"q, s\"@x.example list-one@x.example, \
+                 owner-a@x.example up@X.EXAMPLE @gr\u{dc}n.example}\n";
+        let (mut ours, postfix) = (with(maps).run_as(RunAs::Root).start(), Postfix::with(maps));
+        assert!(ours.stop().success());
+        let mut codes = Vec::new();
+        for sender in [
+            "me@x.example",
+            "ME@X.example",
+            "me+list@x.example",
+            "me-list+b@x.example",
+            "me@y.example",
+            "you@mine.example",
+            "you@sub.mine.example",
+            "bare",
+            "bare+x",
+            "other",
+            "",
+            "\"q, s\"@x.example",
+            "\"q, s+e\"@x.example",
+            "q@x.example",
+            "list-one@x.example",
+            "list@x.example",
+            "owner-a@x.example",
+            "up@x.example",
+            "\"a@mine.example\"@y.example",
+            "+me@x.example",
+            "gr\u{fc}n@GR\u{fc}N.example",
+            "MAILER-DAEMON",
+        ] {
+            let arguments = ["-f", sender, "user"];
+            let expected = postfix.sendmail(&arguments, "\nhello\n");
+            let found = sendmail(&ours.setup, &arguments, "\nhello\n");
+            // Older releases than the latest end with 75.
+            let said = |did: &Did| did.err.split_once("): ").map(|(_, why)| why.to_owned());
+            assert_eq!(said(&found), said(&expected), "{sender}: {found:?}, {expected:?}");
+            assert_eq!(found.code == Some(0), expected.code == Some(0), "{sender}: {found:?}");
+            codes.push(found.code);
+        }
+        assert!([0, 77].iter().all(|code| codes.contains(&Some(*code))), "{codes:?}");
     }
 
     /// A group of the host's that has nothing else to do here.

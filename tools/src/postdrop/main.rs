@@ -1,9 +1,10 @@
 //! postdrop: writes a message into the maildrop, with the rights to do so that its caller lacks.
 //!
 //! It is a program of its own because it is to be installed set-gid, and the less such a program can do the
-//! better: it runs nothing, asks nobody, reads main.cf and its standard input, and believes neither its
-//! arguments nor its environment, of which it looks at `MAIL_CONFIG` only. `sendmail` is its caller as a rule;
-//! whoever calls it otherwise can leave mail in his own name, as with sendmail.
+//! better: it runs nothing, asks nobody, reads main.cf, the tables that say who may submit what, and its standard
+//! input, and believes neither its arguments nor its environment, of which it looks at `MAIL_CONFIG` only.
+//! `sendmail` is its caller as a rule; whoever calls it otherwise can leave mail in his own name, as with
+//! sendmail.
 //!
 //! It ends with 0 once the message is durable, and not before.
 
@@ -13,6 +14,7 @@ mod places;
 mod sysexits;
 
 mod leave;
+mod login_senders;
 mod settings;
 
 use std::io::{self, Read, Write};
@@ -48,7 +50,7 @@ fn run() -> Result<(), Failure> {
     survive_file_size_limit().map_err(|error| temporary("signals", &error))?;
     let leaving =
         Leaving::begin().map_err(|error| temporary("create a file in maildrop", &error))?;
-    copy(leaving, io::stdin().lock(), settings.message_size_limit)?;
+    copy(leaving, io::stdin().lock(), &settings)?;
     leave::wake(&settings.pickup);
     Ok(())
 }
@@ -78,8 +80,9 @@ fn arguments(
 }
 
 /// Checks what is on standard input and writes it down. Every byte that is written was understood first.
-fn copy(mut leaving: Leaving, mut input: impl Read, limit_bytes: u64) -> Result<(), Failure> {
-    let uid = getuid().as_raw();
+fn copy(mut leaving: Leaving, mut input: impl Read, settings: &Settings) -> Result<(), Failure> {
+    let limit_bytes = settings.message_size_limit;
+    let uid = getuid();
     let mut decoder = Decoder::default();
     let mut piece = vec![0; PIECE_BYTES];
     let (mut content, mut out) = (Vec::new(), Vec::new());
@@ -92,10 +95,11 @@ fn copy(mut leaving: Leaving, mut input: impl Read, limit_bytes: u64) -> Result<
             Err(error) => return Err(temporary("read", &error)),
         };
         decoder.put(&piece[..count], &mut content).map_err(|why| {
-            Failure::new(EX_DATAERR, format!("uid={uid}: malformed input: {why}"))
+            Failure::new(EX_DATAERR, format!("uid={}: malformed input: {why}", uid.as_raw()))
         })?;
         let Some(submission) = decoder.submission() else { continue };
         if !begun {
+            settings.login_senders.admit(uid, submission.sender.as_ref())?;
             maildrop::envelope(submission, &mut out);
             begun = true;
         }

@@ -7,11 +7,10 @@ use nix::unistd::User;
 use rustix::process::{Uid, getegid, geteuid, getgid, getuid};
 use table::{MatchList, Matched, Tables, block_on};
 
+use crate::login_senders::{self, LoginSenders};
 use crate::places::{CONFIG_DIRECTORY, DATA_DIRECTORY};
-use crate::sysexits::{EX_TEMPFAIL, Failure};
+use crate::sysexits::{EX_NOPERM, EX_TEMPFAIL, Failure};
 
-/// Not allowed (sysexits.h).
-const EX_NOPERM: u8 = 77;
 /// Who may submit mail.
 const SUBMIT_USERS: &str = "authorized_submit_users";
 
@@ -23,6 +22,7 @@ pub(crate) struct Settings {
     /// The name of the pickup service, and of its socket.
     pub(crate) pickup: String,
     submit_users: String,
+    pub(crate) login_senders: LoginSenders,
 }
 
 impl Settings {
@@ -53,6 +53,11 @@ impl Settings {
                 .map_err(|_| unusable(format!("message_size_limit: found \"{limit}\"")))?,
             pickup: text("pickup_service_name")?,
             submit_users: text(SUBMIT_USERS)?,
+            login_senders: LoginSenders {
+                maps: text(login_senders::MAPS)?,
+                null_sender_key: text(login_senders::NULL_SENDER_KEY)?,
+                delimiters: text("recipient_delimiter")?,
+            },
         })
     }
 

@@ -257,8 +257,6 @@ impl Message<'_> {
 
     fn begin(&mut self, postdrop: &Postdrop) -> Result<Posting, Failure> {
         let submission = &mut self.submission;
-        let named = submission.sender.iter().chain(&submission.recipients);
-        submission.smtputf8 |= named.into_iter().any(Address::needs_smtputf8);
         let mut beginning = Vec::new();
         maildrop::envelope(submission, &mut beginning);
         if beginning.len() > maildrop::ENVELOPE_BYTES_MAX {

@@ -4,6 +4,7 @@ use table::MapList;
 
 use crate::row::params;
 use crate::syntax::Nonblank;
+use crate::typed::origin::MailSources;
 use crate::typed::{EndOfHeader, FromFormat, List, LogAddresses, ReceiveOverrides};
 
 params! {
@@ -76,6 +77,9 @@ params! {
     content_filter: Box<str> = "";
     /// Parts of the work that are left out for mail that is received.
     receive_override_options: ReceiveOverrides = "";
+    /// Where mail is from that needs SMTPUTF8 on its way where an address of its envelope, or a header, is not ASCII,
+    /// even if nobody said so.
+    smtputf8_autodetect_classes: MailSources = "sendmail, verify";
     /// How addresses are written to the log: external quotes them as headers do.
     info_log_address_format: LogAddresses = "external" => accepted "addresses are kept and logged in their external form";
     /// Attributes of one message in the queue.

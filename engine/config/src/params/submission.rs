@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::row::{INT_MAX, known};
-use crate::syntax::{NameList, TableList, Word, Words};
+use crate::syntax::{NameList, Nonblank, TableList, Word};
 
 known! {
     /// Who may use commands, and what becomes of what they submit.
@@ -17,18 +17,12 @@ known! {
     /// Users who may list the queue.
     authorized_mailq_users: NameList = "static:anyone"
         => unsupported "who may open the queue's socket may";
-    /// Tables: a user to the senders that this user's mail may have.
-    local_login_sender_maps: TableList = "static:*"
-        => unsupported "whoever may submit mail may use any sender";
+    /// Tables: a login name to the senders that its owner's mail may have. @domain is any in that domain, * any.
+    local_login_sender_maps: TableList = "static:*";
     /// What stands for the null sender in local_login_sender_maps.
-    empty_address_local_login_sender_maps_lookup_key: Box<str> = "<>"
-        => unsupported "whoever may submit mail may use any sender";
+    empty_address_local_login_sender_maps_lookup_key: Nonblank = "<>";
     /// Whether CR LF at the end of a submitted line is one end of line.
     sendmail_fix_line_endings: Word = "always" in ["always", "strict", "never"];
-    /// Where mail is from that is looked through for whether it needs SMTPUTF8.
-    smtputf8_autodetect_classes: Words = "sendmail, verify"
-        in ["sendmail", "smtpd", "qmqpd", "forward", "bounce", "notify", "verify", "all"]
-        => unsupported "mail needs SMTPUTF8 where its client said so, or addresses of its envelope do";
     /// International names of domains are made ASCII by the older rules.
     enable_idna2003_compatibility: bool = "no"
         => unsupported "the rules are those of UTS 46";

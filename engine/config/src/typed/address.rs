@@ -118,11 +118,11 @@ impl FromText for Extensions {
     }
 }
 
-fn set(text: &str, bit: &dyn Fn(&str) -> Option<u8>) -> Option<u8> {
+pub(super) fn set(text: &str, bit: &dyn Fn(&str) -> Option<u8>) -> Option<u8> {
     cf::items(text).try_fold(0, |set, item| Some(set | bit(item)?))
 }
 
-fn one_of(names: impl Iterator<Item = &'static str>) -> String {
+pub(super) fn one_of(names: impl Iterator<Item = &'static str>) -> String {
     let names: Vec<&str> = names.collect();
     format!("a list of {}", names.join(", "))
 }

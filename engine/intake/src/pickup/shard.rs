@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::rc::Rc;
 
-use config::Snapshot;
+use config::{MailSource, Snapshot};
 use mail::log::Event;
 use mail::{Client, Envelope, Protocol, QueueId, Recipient, Sink, Time};
 use maildrop::{Decoder, Malformed, Submission};
@@ -33,7 +33,8 @@ impl Pickup {
     /// The service with these settings, and the cleanup of its mail.
     pub fn new(shard: Rc<Shard>, settings: &Snapshot, cleanup: CleanupService, log: Log) -> Self {
         let entrance = ("pickup", Rc::clone(&log));
-        Self { cleaning: Cleaning::new(shard, settings, cleanup, entrance), log }
+        let source = MailSource::Sendmail;
+        Self { cleaning: Cleaning::new(shard, settings, cleanup, source, entrance), log }
     }
 
     /// From the file to the queue.

@@ -79,11 +79,7 @@ impl Dialogue {
             unreachable!("content is read within a transaction only")
         };
         let mut envelope = transaction.envelope;
-        let known = Rc::make_mut(&mut envelope);
-        known.arrival = arrival;
-        if known.smtputf8 {
-            known.client.protocol = mail::Protocol::Utf8Smtp;
-        }
+        Rc::make_mut(&mut envelope).arrival = arrival;
         self.state = State::Committing;
         Output::Commit(envelope)
     }

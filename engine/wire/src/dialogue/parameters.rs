@@ -42,11 +42,16 @@ impl Dialogue {
             self.illegal_address(path, turn);
             return self.fail(verb, turn, format_args!("501 5.1.7 Bad sender address syntax"));
         };
+        let mut client = self.client.clone();
+        if smtputf8 {
+            // RFC 6531 section 4.3: whatever the greeting was.
+            client.protocol = mail::Protocol::Utf8Smtp;
+        }
         let mut envelope = Envelope {
             sender,
             recipients: Vec::new(),
             arrival: Time::default(),
-            client: self.client.clone(),
+            client,
             body: Body::default(),
             smtputf8,
             ret: None,
