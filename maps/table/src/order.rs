@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use memchr::{memchr, memrchr};
 use smallvec::SmallVec;
 
 /// One kind of key that can be made from an address.
@@ -109,16 +110,27 @@ pub struct Keys<'a> {
     parent: Option<&'a str>,
     network: Option<&'a str>,
     latest: Form,
-    made: SmallVec<[u8; 256]>,
+    /// What is no part of the address as it is: an extension was in between.
+    joined: SmallVec<[u8; 256]>,
+}
+
+/// A key.
+enum Key<'a> {
+    /// The address has none of this form.
+    None,
+    /// Nearly every one is a part of the address.
+    Part(&'a str),
+    /// It is in [`Keys::joined`].
+    Joined,
 }
 
 impl<'a> Keys<'a> {
     /// `delimiters` is the value of `recipient_delimiter`: any of its characters, none where empty.
     pub fn new(forms: &'a [Form], address: &'a str, delimiters: &str) -> Self {
-        let at = address.rfind('@');
+        let at = memrchr(b'@', address.as_bytes());
         let local = &address[..at.unwrap_or(address.len())];
         let domain = at.map(|at| &address[at + 1..]);
-        let domain = domain.filter(|domain| !domain.trim_matches('.').is_empty());
+        let domain = domain.filter(|domain| domain.bytes().any(|byte| byte != b'.'));
         let user = split_extension(local, delimiters).map(|(user, _)| user);
         Self { at, user, domain, ..Self::plain(forms, address) }
     }
@@ -140,8 +152,8 @@ impl<'a> Keys<'a> {
     fn plain(forms: &'a [Form], address: &'a str) -> Self {
         let (at, user, domain, parent, network) = (None, None, None, None, None);
         let (own_domain, latest) = (false, Form::Whole);
-        let made = SmallVec::new();
-        Self { forms, address, at, user, domain, own_domain, parent, network, latest, made }
+        let joined = SmallVec::new();
+        Self { forms, address, at, user, domain, own_domain, parent, network, latest, joined }
     }
 
     /// Says that the address's domain is `$myorigin`, in `$mydestination` or one of the host's
@@ -178,9 +190,9 @@ impl<'a> Keys<'a> {
 
     /// The next key and what it is.
     pub fn next_with_form(&mut self) -> Option<(Form, &str)> {
-        loop {
+        let lent = loop {
             if let Some(parent) = self.parent {
-                return Some((self.latest, self.next_parent(parent)));
+                break Some(self.next_parent(parent));
             }
             let (form, rest) = self.forms.split_first()?;
             self.latest = *form;
@@ -188,47 +200,51 @@ impl<'a> Keys<'a> {
                 && let Some(network) = self.network
             {
                 self.network = network_of(network);
-                return Some((self.latest, network));
+                break Some(network);
             }
             self.forms = rest;
-            if self.make(*form) {
-                break;
+            match self.key(*form) {
+                Key::None => {}
+                Key::Part(part) => break Some(part),
+                Key::Joined => break None,
             }
-        }
-        if let Some(parent) = self.parent {
-            return Some((self.latest, self.next_parent(parent)));
-        }
-        Some((self.latest, std::str::from_utf8(&self.made).unwrap_or_default()))
-    }
-
-    /// Prepares the key of a form in `made`, or the first of a row of parents; false where the
-    /// address has no such key.
-    fn make(&mut self, form: Form) -> bool {
-        let address = self.address;
-        let local = &address[..self.at.unwrap_or(address.len())];
-        let parts: [&str; 2] = match (form, self.user, self.domain) {
-            (Form::Whole, ..) => [address, ""],
-            (Form::Bare, Some(user), _) => [user, &address[local.len()..]],
-            (Form::OwnLocal, _, Some(_)) if self.own_domain => [local, ""],
-            (Form::OwnBareLocal, Some(user), Some(_)) if self.own_domain => [user, ""],
-            (Form::AtDomain, _, Some(_)) => [&address[local.len()..], ""],
-            (Form::Domain, _, Some(domain)) => [domain, ""],
-            (Form::LocalAt, _, Some(_)) => [local, "@"],
-            (Form::BareLocalAt, Some(user), Some(_)) => [user, "@"],
-            (Form::Anything, ..) => ["*", ""],
-            (Form::ParentDomains | Form::DottedParentDomains, _, Some(domain)) => {
-                self.parent = parent_of(domain, form == Form::DottedParentDomains);
-                return self.parent.is_some();
-            }
-            _ => return false,
         };
-        self.made.clear();
-        for part in parts {
-            self.made.extend_from_slice(part.as_bytes());
-        }
-        true
+        let key = match lent {
+            Some(part) => part,
+            None => std::str::from_utf8(&self.joined).unwrap_or_default(),
+        };
+        Some((self.latest, key))
     }
 
+    fn key(&mut self, form: Form) -> Key<'a> {
+        let address = self.address;
+        let (local, at_domain) = address.split_at(self.at.unwrap_or(address.len()));
+        match (form, self.user, self.domain) {
+            (Form::Whole, ..) => Key::Part(address),
+            (Form::Bare, Some(user), _) => self.join(user, at_domain),
+            (Form::OwnLocal, _, Some(_)) if self.own_domain => Key::Part(local),
+            (Form::OwnBareLocal, Some(user), Some(_)) if self.own_domain => Key::Part(user),
+            (Form::AtDomain, _, Some(_)) => Key::Part(at_domain),
+            (Form::Domain, _, Some(domain)) => Key::Part(domain),
+            (Form::LocalAt, _, Some(_)) => Key::Part(&address[..=local.len()]),
+            (Form::BareLocalAt, Some(user), Some(_)) => self.join(user, "@"),
+            (Form::Anything, ..) => Key::Part("*"),
+            (Form::ParentDomains | Form::DottedParentDomains, _, Some(domain)) => {
+                let parent = parent_of(domain, form == Form::DottedParentDomains);
+                parent.map_or(Key::None, |parent| Key::Part(self.next_parent(parent)))
+            }
+            _ => Key::None,
+        }
+    }
+
+    fn join(&mut self, user: &str, rest: &str) -> Key<'a> {
+        self.joined.clear();
+        self.joined.extend_from_slice(user.as_bytes());
+        self.joined.extend_from_slice(rest.as_bytes());
+        Key::Joined
+    }
+
+    /// The parent, which the one above it comes after.
     fn next_parent(&mut self, parent: &'a str) -> &'a str {
         self.parent = match parent.strip_prefix('.') {
             Some(parent) => parent_of(parent, true),
@@ -275,7 +291,12 @@ pub fn split_extension<'a>(local: &'a str, delimiters: &str) -> Option<(&'a str,
             return None;
         }
     }
-    let at = local.find(|c| delimiters.contains(c)).filter(|&at| at > 0)?;
+    let at = match delimiters.as_bytes() {
+        // What nearly everyone has.
+        [only] => memchr(*only, local.as_bytes()),
+        _ => local.find(|c| delimiters.contains(c)),
+    };
+    let at = at.filter(|&at| at > 0)?;
     let width = local[at..].chars().next().map_or(1, char::len_utf8);
     Some((&local[..at], &local[at + width..]))
 }
