@@ -18,18 +18,19 @@ use table::MatchList;
 use crate::cli::Check;
 use crate::listening::{self, Endpoint};
 use crate::settings::Settings;
-use crate::{pickup, privilege, submission};
+use crate::{pickup, privilege, stdout, submission};
 
 /// Prints everything worth knowing, worst first. Exit code 1 if mail would not flow as configured.
 pub(crate) fn run(options: &Check) -> ExitCode {
-    let settings = match Settings::of_host(&options.configuration).map(Settings::with_hosts) {
+    let settings = match Settings::of_host(&options.configuration) {
         Ok(settings) => settings,
         Err(why) => {
-            println!("error: {why}");
+            stdout::print(format_args!("error: {why}\n"));
             return ExitCode::FAILURE;
         }
     };
-    println!("configuration: {}", settings.name());
+    stdout::print(format_args!("configuration: {}\n", settings.name()));
+    let settings = settings.with_hosts();
     let mut findings = Findings::default();
     let mut submission = None;
     match settings.open(&Remote::new()) {
@@ -50,9 +51,12 @@ pub(crate) fn run(options: &Check) -> ExitCode {
         }
         Err(problems) => findings.problems(&problems, &[]),
     }
-    print!("{}", findings.report());
-    host(submission.as_deref());
-    println!("\n{}", findings.summary());
+    stdout::print(format_args!(
+        "{}{}\n{}\n",
+        findings.report(),
+        host(submission.as_deref()),
+        findings.summary()
+    ));
     if findings.mail_differs() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
@@ -147,6 +151,17 @@ impl Findings {
                 ),
             ),
         }
+        if snapshot.settings().defined("local_recipient_maps").is_none() {
+            for why in snapshot.classes.local_recipient_maps.troubles() {
+                self.add(
+                    Severity::Warning,
+                    format_args!(
+                        "local_recipient_maps has its default: {why}; until it can be asked, recipients in \
+                         these domains are put off"
+                    ),
+                );
+            }
+        }
     }
 
     /// Root needs somebody to become; others stay who they are.
@@ -237,27 +252,28 @@ fn is_unknown(command: &Command) -> bool {
 }
 
 /// What this host allows; `group` is the one that may write to the maildrop.
-fn host(group: Option<&str>) {
-    println!("\nThis host");
+fn host(group: Option<&str>) -> String {
+    let mut lines = vec!["\nThis host".to_owned()];
     if let Some(group) = group.filter(|_| privilege::is_root()) {
-        match submission::not_for_everyone(group) {
-            None => println!("sendmail: for every user"),
-            Some(why) => println!("sendmail: for root only: {why}"),
-        }
+        lines.push(match submission::not_for_everyone(group) {
+            None => "sendmail: for every user".to_owned(),
+            Some(why) => format!("sendmail: for root only: {why}"),
+        });
     }
-    match ring::probe_uring() {
-        Ok(()) => println!("io_uring: available"),
-        Err(why) => println!("io_uring: not available, epoll is used instead: {why}"),
-    }
-    match ring::cores() {
-        Ok(cores) => println!("cores: {}", cores.len()),
-        Err(error) => println!("cores: {error}"),
-    }
+    lines.push(match ring::probe_uring() {
+        Ok(()) => "io_uring: available".to_owned(),
+        Err(why) => format!("io_uring: not available, epoll is used instead: {why}"),
+    });
+    lines.push(match ring::cores() {
+        Ok(cores) => format!("cores: {}", cores.len()),
+        Err(error) => format!("cores: {error}"),
+    });
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    match files.maximum {
-        Some(most) => println!("open files: at most {most}, one for each session"),
-        None => println!("open files: no limit"),
-    }
+    lines.push(match files.maximum {
+        Some(most) => format!("open files: at most {most}, one for each session"),
+        None => "open files: no limit".to_owned(),
+    });
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

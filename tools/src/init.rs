@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use config::master;
 
 use crate::cli::Init;
-use crate::privilege;
+use crate::{privilege, stdout};
 
 /// sysexits.h: the files cannot be created.
 const EX_CANTCREAT: u8 = 73;
@@ -27,9 +27,10 @@ pub(crate) fn run(options: &Init) -> ExitCode {
     match write(options) {
         Ok(directory) => {
             let directory = directory.display();
-            println!("{directory}/main.cf and {directory}/master.cf are written. Next:");
-            println!("  ringpost check -c {directory}");
-            println!("  ringpost serve -c {directory}");
+            stdout::print(format_args!(
+                "{directory}/main.cf and {directory}/master.cf are written. Next:\n  \
+                 ringpost check -c {directory}\n  ringpost serve -c {directory}\n"
+            ));
             ExitCode::SUCCESS
         }
         Err(why) => {

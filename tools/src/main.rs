@@ -1,5 +1,7 @@
 //! ringpost: every command, by its first argument or by the name it was called with.
 
+#![warn(clippy::print_stdout, reason = "it panics where nobody reads on, see `stdout`")]
+
 mod agentd;
 mod background;
 mod check;
@@ -37,6 +39,7 @@ mod settings;
 mod shard;
 mod start;
 mod status;
+mod stdout;
 mod submission;
 mod swap;
 mod sysexits;

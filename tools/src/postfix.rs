@@ -19,8 +19,8 @@ use crate::listening::Endpoint;
 use crate::logrotate::Rotation;
 use crate::master::STOP_SECS_MAX;
 use crate::pid_file::Master;
-use crate::serve;
 use crate::settings::Settings;
+use crate::{serve, stdout};
 
 /// How long the end of master may take beyond that of what it waits for.
 const END_MARGIN_SECS: u64 = 5;
@@ -37,7 +37,7 @@ enum Voice {
 impl Voice {
     fn info(self, text: &str) {
         match self {
-            Self::Ringpost => println!("ringpost: {text}"),
+            Self::Ringpost => stdout::print(format_args!("ringpost: {text}\n")),
             Self::Postfix => eprintln!("postfix/postfix-script: {text}"),
         }
     }

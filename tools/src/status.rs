@@ -7,19 +7,18 @@ use std::process::ExitCode;
 use queue::{OpenError, QueueDirectory, Selector};
 
 use crate::cli::Place;
-use crate::listing;
-use crate::postfix;
 use crate::settings::Settings;
+use crate::{listing, postfix, stdout};
 
 /// Exit code 0 where it runs, 1 where it does not, as `postfix status`.
 pub(crate) fn run(place: &Place) -> ExitCode {
     let running = match running(place) {
         Ok(Some(holder)) => {
-            println!("ringpost is running: process {holder}");
+            stdout::print(format_args!("ringpost is running: process {holder}\n"));
             true
         }
         Ok(None) => {
-            println!("ringpost is not running");
+            stdout::print("ringpost is not running\n");
             false
         }
         Err(why) => {
@@ -27,9 +26,7 @@ pub(crate) fn run(place: &Place) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Err(why) = queue(place) {
-        println!("queue: {why}");
-    }
+    stdout::print(queue(place).unwrap_or_else(|why| format!("queue: {why}\n")));
     if running { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -54,7 +51,7 @@ fn running(place: &Place) -> Result<Option<String>, String> {
     }
 }
 
-fn queue(place: &Place) -> Result<(), String> {
+fn queue(place: &Place) -> Result<String, String> {
     let (reader, _) = listing::open(place)?;
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut bytes = 0;
@@ -66,9 +63,9 @@ fn queue(place: &Place) -> Result<(), String> {
         })
         .map_err(|error| error.to_string())?;
     let total: u64 = counts.values().sum();
-    println!("queue: {total} messages, {} KiB", bytes / 1024);
+    let mut text = format!("queue: {total} messages, {} KiB\n", bytes / 1024);
     for (queue, count) in counts {
-        println!("  {queue}: {count}");
+        text.push_str(&format!("  {queue}: {count}\n"));
     }
-    Ok(())
+    Ok(text)
 }

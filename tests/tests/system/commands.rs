@@ -3,7 +3,7 @@
 use std::fs;
 
 use tests::peer::Ran;
-use tests::{Server, Setup};
+use tests::{Home, Server, Setup};
 
 /// A server that keeps what it is sent, since its one mailbox is unusable.
 fn keeping() -> Server {
@@ -135,6 +135,42 @@ fn check_is_content_with_the_settings_for_trying_things_out() {
     let ran = setup.ringpost(&["check"]);
     assert!(ran.ok, "{ran:?}");
     assert!(format!("{}{}", ran.out, ran.err).contains("io_uring"), "{ran:?}");
+}
+
+#[test]
+fn whoever_reads_no_further_is_not_in_the_way_of_a_command() {
+    let home = Home::new();
+    home.init("etc").expect_ok();
+    for (arguments, code) in [
+        (&["check", "-c", "etc"][..], 0),
+        (&["status", "-c", "etc"], 1),
+        (&["explain", "-c", "etc", "me@localhost"], 0),
+        (&["postconf", "-c", "etc"], 0),
+        (&["postconf", "--help"], 0),
+        (&["postmap", "--help"], 0),
+        (&["newaliases", "--help"], 0),
+        (&["queue", "list", "-c", "etc"], 69),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ran = home.command(arguments).stdout(writer).output().expect("the program");
+        let err = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(code), "{arguments:?}: {err}");
+        assert!(!err.contains("panicked"), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn check_says_which_users_it_cannot_know() {
+    let setup = Setup::new()
+        .main_cf("mydestination = example.com\nalias_maps = hash:PLACE/aliases")
+        .file("aliases.db", "no table\n");
+    let said = setup.ringpost(&["check"]).out;
+    let expected = format!(
+        "warning: local_recipient_maps has its default: table hash:{0}/aliases: {0}/aliases.db: ",
+        setup.place().display()
+    );
+    assert!(said.contains(&expected), "{said}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn setup(name: &str, ports: &[(&str, &str)]) -> Setup {
     let setup = setup.directory(&files(name), |name, text| {
         let text = text
             .replace("/etc/postfix", &etc)
+            .replace("/etc/aliases", &format!("{etc}/aliases"))
             .replace("/var/mail", &format!("{data}/mail"))
             .replace("/dev/stdout", &format!("{data}/mail.log"))
             .replace("static:5000", "static:65534");

@@ -23,6 +23,7 @@ use space::Space;
 
 use crate::cli::CONFIG_DIRECTORY;
 use crate::postmap::printable;
+use crate::stdout;
 
 /// Why it ends early.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(Instead::Print(text)) => {
-            println!("{text}");
+            stdout::print(format_args!("{text}\n"));
             return ExitCode::SUCCESS;
         }
         Err(Instead::Fail(lines)) => {

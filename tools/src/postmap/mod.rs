@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use crate::cli::Configuration;
 use crate::settings::Settings;
+use crate::stdout;
 use build::Work;
 use options::{Keys, Options, Program, Refusal, Task};
 use query::{Ended, Query};
@@ -49,7 +50,7 @@ fn run(program: Program, arguments: impl IntoIterator<Item = OsString>) -> ExitC
     let outcome = match Options::parse(program, arguments) {
         Ok(options) => carry_out(program, &options, &report),
         Err(Refusal::Help(text)) => {
-            print!("{text}");
+            stdout::print(text);
             return ExitCode::SUCCESS;
         }
         Err(Refusal::Usage(before, text)) => {

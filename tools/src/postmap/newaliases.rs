@@ -12,6 +12,7 @@ use super::options::{Options, Program};
 use super::query::Ended;
 use super::report::Report;
 use super::{carry_out, settings};
+use crate::stdout;
 
 /// sysexits.h: a command line that cannot be followed.
 const EX_USAGE: u8 = 64;
@@ -57,7 +58,7 @@ pub(super) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return usage(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
         }
         Err(help) => {
-            print!("{help}");
+            stdout::print(help);
             return ExitCode::SUCCESS;
         }
     };
