@@ -71,8 +71,8 @@ fn opened<T>(
     let path = format.path(source);
     open(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            let (path, spec) = (path.display(), opening.spec());
-            format!("open {path}: {error}; \"postmap {spec}\" makes it from {source}")
+            let (path, command) = (path.display(), command(&opening.spec()));
+            format!("open {path}: {error}; {command} makes it from {source}")
         }
         _ => format!("open {}: {error}", path.display()),
     })
@@ -80,7 +80,12 @@ fn opened<T>(
 
 fn refused(opening: &Opening<'_>, format: Format, why: &dyn Display) -> String {
     let path = format.path(opening.name());
-    format!("{}: {why}; \"postmap {}\" makes it anew", path.display(), opening.spec())
+    format!("{}: {why}; {} makes it anew", path.display(), command(&opening.spec()))
+}
+
+/// What makes a table. Who opens it does not know whether it is one of aliases, which have another syntax.
+fn command(spec: &str) -> String {
+    format!("\"postmap {spec}\" (\"postalias {spec}\" for aliases)")
 }
 
 /// Berkeley DB's hash, btree and queue files have their magic number in the fourth word, in the byte
@@ -155,7 +160,7 @@ impl<T> Compiled<T> {
     #[inline(never)]
     fn answer(&self, found: Result<Option<Option<Value>>, impl Display>) -> Response {
         let unavailable = |why: &str| {
-            let cause = format!("{why}; \"postmap {}\" makes it anew", self.name);
+            let cause = format!("{why}; {} makes it anew", command(&self.name));
             Trouble::answer(&*self.name, cause)
         };
         Response::Ready(match found {

@@ -235,7 +235,9 @@ fn each_bad_file_is_refused_with_what_is_wrong_and_what_to_do() {
         (cut, "it was cut: 100 of 160 bytes are there"),
         (altered, "it is damaged: its checksum does not match"),
     ] {
-        let expected = format!("/t.db: {why}; \"postmap hash:/t\" makes it anew");
+        let expected = format!(
+            "/t.db: {why}; \"postmap hash:/t\" (\"postalias hash:/t\" for aliases) makes it anew"
+        );
         assert_eq!(trouble(&table_of(file)), expected);
     }
 }
@@ -251,7 +253,7 @@ fn what_berkeley_db_wrote_is_refused_with_the_command_that_rebuilds_it() {
             assert_eq!(
                 trouble(&table_of(file)),
                 "/t.db: this is a Berkeley DB file, which ringpost does not read; \
-                 \"postmap hash:/t\" makes it anew"
+                 \"postmap hash:/t\" (\"postalias hash:/t\" for aliases) makes it anew"
             );
         }
     }
@@ -266,7 +268,7 @@ fn a_table_that_was_never_built_says_how_to_build_it() {
         trouble(&table),
         format!(
             "open {name}.db: No such file or directory (os error 2); \
-             \"postmap hash:{name}\" makes it from {name}"
+             \"postmap hash:{name}\" (\"postalias hash:{name}\" for aliases) makes it from {name}"
         )
     );
     assert_eq!(table.paths(), [source.with_extension("db")]);
