@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,10 +20,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Opens it for adding lines, and makes it where it is missing.
 pub(crate) fn open(path: &Path, mode: FileMode) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true);
+    // Never more than that, not for a moment.
+    options.append(true).mode(mode.0);
     let file = match options.clone().create_new(true).open(path) {
         Ok(file) => {
-            // What the umask takes away is not asked for.
+            // What the umask took away.
             file.set_permissions(Permissions::from_mode(mode.0))?;
             file
         }
