@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use queue::{OpenError, QueueDirectory, Selector};
+use queue::{QueueDirectory, Selector};
 
 use crate::cli::Place;
 use crate::settings::Settings;
@@ -44,11 +44,7 @@ fn running(place: &Place) -> Result<Option<String>, String> {
         return Ok(Some(master.pid.to_string()));
     }
     // A master that was killed leaves an engine behind, which comes to its end.
-    match QueueDirectory::lock(directory) {
-        Ok(_) => Ok(None),
-        Err(OpenError::InUse { holder, .. }) => Ok(Some(holder)),
-        Err(error) => Err(error.to_string()),
-    }
+    QueueDirectory::holder(directory).map_err(|error| error.to_string())
 }
 
 fn queue(place: &Place) -> Result<String, String> {

@@ -22,10 +22,6 @@ pub struct QueueDirectory {
 impl QueueDirectory {
     /// Locks the directory, making it where it is missing.
     pub fn lock(path: &Path) -> Result<Self, OpenError> {
-        let io = |doing, file: &Path| {
-            let file = file.display().to_string();
-            move |source: io::Error| OpenError::Io { doing, file, source }
-        };
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(DIRECTORY_MODE);
         builder.create(path).map_err(io("create", path))?;
@@ -41,13 +37,7 @@ impl QueueDirectory {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // The holder writes its number after it has the lock: there may be none yet.
-                let _ = lock.read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => "unknown".to_owned(),
-                    pid => pid.to_owned(),
-                };
+                let holder = number_in(lock);
                 return Err(OpenError::InUse { directory: path.to_owned(), holder });
             }
             Err(error) => return Err(io("lock", &lock_path)(error.into())),
@@ -56,6 +46,22 @@ impl QueueDirectory {
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(io("write", &lock_path))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The number of the process that has the directory, if there is one. To ask leaves nothing behind, but who
+    /// takes the directory at this very moment may have to try again.
+    pub fn holder(path: &Path) -> Result<Option<String>, OpenError> {
+        let lock_path = path.join(LOCK);
+        let lock = match File::open(&lock_path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io("open", &lock_path)(error)),
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(number_in(lock))),
+            Err(error) => Err(io("lock", &lock_path)(error.into())),
+        }
     }
 
     /// The numbers of the slices that exist, lowest first: those of an earlier run with more cores
@@ -67,6 +73,21 @@ impl QueueDirectory {
     /// Where a slice lives.
     pub fn slice(&self, slice: u8) -> PathBuf {
         slice_path(&self.path, slice)
+    }
+}
+
+fn io(doing: &'static str, file: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let file = file.display().to_string();
+    move |source| OpenError::Io { doing, file, source }
+}
+
+/// The holder writes its number after it has the lock: there may be none yet.
+fn number_in(mut lock: File) -> String {
+    let mut holder = String::new();
+    let _ = lock.read_to_string(&mut holder);
+    match holder.trim() {
+        "" => "unknown".to_owned(),
+        pid => pid.to_owned(),
     }
 }
 
@@ -101,6 +122,20 @@ mod tests {
         }
         drop(first);
         assert!(QueueDirectory::lock(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn to_ask_for_the_holder_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(QueueDirectory::holder(directory.path()).unwrap(), None);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        let lock = QueueDirectory::lock(directory.path()).unwrap();
+        let ours = std::process::id().to_string();
+        assert_eq!(QueueDirectory::holder(directory.path()).unwrap(), Some(ours));
+        drop(lock);
+        fs::write(directory.path().join(LOCK), "4711\n").unwrap();
+        assert_eq!(QueueDirectory::holder(directory.path()).unwrap(), None);
+        assert_eq!(fs::read_to_string(directory.path().join(LOCK)).unwrap(), "4711\n");
     }
 
     #[test]
