@@ -17,6 +17,7 @@ const MAIN_CF: &str = "virtual_mailbox_domains = example.com
     virtual_uid_maps = static:65534
     virtual_gid_maps = static:65534
     smtpd_client_connection_count_limit = 0
+    smtpd_junk_command_limit = 10000
     smtpd_banner = first";
 
 fn start() -> Server {
@@ -122,14 +123,13 @@ fn a_reload_under_load_drops_nothing_and_holds_nobody_up() {
     const RELOADS: usize = 10;
     let server = start();
     let port = server.port();
+    let until = Instant::now() + Duration::from_secs(2);
     let load: Vec<_> = (0..4)
         .map(|_| {
             thread::spawn(move || {
-                let (mut accepted, mut slowest) = (0, Duration::ZERO);
+                let mut accepted = 0;
                 let mut session = Session::greeted(port).expect("a session");
-                let until = Instant::now() + Duration::from_secs(2);
                 while Instant::now() < until {
-                    let began = Instant::now();
                     let reply = session
                         .mail(
                             "s@client.example",
@@ -139,12 +139,25 @@ fn a_reload_under_load_drops_nothing_and_holds_nobody_up() {
                         .expect("a session that goes on");
                     assert_eq!(reply.code, 250, "{reply:?}");
                     accepted += 1;
-                    slowest = slowest.max(began.elapsed());
                 }
-                (accepted, slowest)
+                accepted
             })
         })
         .collect();
+    // They wait for no disk, which has other tests to serve.
+    let bystanders = [(); 4].map(|()| {
+        thread::spawn(move || {
+            let mut slowest = Duration::ZERO;
+            let mut session = Session::greeted(port).expect("a session");
+            while Instant::now() < until {
+                let began = Instant::now();
+                assert_eq!(session.command("NOOP").expect("a session that goes on").code, 250);
+                slowest = slowest.max(began.elapsed());
+                thread::sleep(Duration::from_millis(1));
+            }
+            slowest
+        })
+    });
     for turn in 0..RELOADS {
         configure(&server, &format!("smtpd_banner = turn {turn}"));
         reload(&server);
@@ -152,8 +165,10 @@ fn a_reload_under_load_drops_nothing_and_holds_nobody_up() {
     }
     let mut accepted = 0;
     for load in load {
-        let (count, slowest) = load.join().expect("the load");
-        accepted += count;
+        accepted += load.join().expect("the load");
+    }
+    for bystander in bystanders {
+        let slowest = bystander.join().expect("a bystander");
         assert!(slowest < STALL_MAX, "{slowest:?}");
     }
     assert_eq!(server.maildir_at("example.com", "alice").wait_for(accepted).len(), accepted);
