@@ -43,6 +43,7 @@ pub(crate) fn run(options: &Check) -> ExitCode {
             findings.local_delivery(&all.base);
             findings.transports(&all);
             findings.transport_tables(&all);
+            findings.limits_of_recipients(&all);
             findings.overrides(&all);
             findings.owner(&settings, &all.base);
             findings.pickup(&all);

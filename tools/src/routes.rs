@@ -86,8 +86,7 @@ impl Routes {
     /// Takes over the services of a configuration. Those that it does not have any more keep their places,
     /// and deliver nothing.
     ///
-    /// `maxproc` is divided among the shards; each may have one delivery under way at least, or what it has would wait
-    /// for ever.
+    /// Limits are divided among the shards, see [`parameters`].
     pub(crate) fn follow(
         &mut self,
         all: &Configuration,
@@ -104,10 +103,11 @@ impl Routes {
                 Command::Discard => Agent::Discard,
                 _ => Agent::Absent,
             };
-            let mut parameters = parameters(&one.service.name, agent, &all.base, warn);
+            let shards = shards.max(1);
+            let mut parameters = parameters(&one.service.name, agent, &all.base, shards, warn);
             if agent == Agent::Virtual {
                 let most = one.service.process_limit.or_default(0);
-                parameters.jobs_max = most.map_or(0, |most| most.div_ceil(shards.max(1)));
+                parameters.jobs_max = most.map_or(0, |most| most.div_ceil(shards));
             }
             self.set(&one.service.name, agent, parameters);
         }
@@ -186,7 +186,7 @@ impl Routes {
         if let Some(&place) = self.places.get(name) {
             return place;
         }
-        let parameters = parameters(name, Agent::Retry, base, &mut |_| {});
+        let parameters = parameters(name, Agent::Retry, base, 1, &mut |_| {});
         self.set(name, Agent::Retry, parameters)
     }
 
@@ -205,10 +205,16 @@ impl Routes {
 }
 
 /// The `TRANSPORT_` parameters of a transport. `warn` hears of values that are not used.
+///
+/// A destination is a recipient, so that a slow mailbox does not hold up the others of its domain, unless main.cf
+/// says how destinations are to be treated: then it is what Postfix has for one. What main.cf allows is divided among
+/// the shards, none of which knows what another has under way; each may have one delivery at least, or what it has
+/// would wait for ever.
 fn parameters(
     name: &str,
     agent: Agent,
     settings: &Snapshot,
+    shards: usize,
     warn: &mut dyn FnMut(String),
 ) -> TransportParameters {
     let mut parameters = match agent {
@@ -223,7 +229,8 @@ fn parameters(
         })
     };
     parameters.initial_concurrency = number("_initial_destination_concurrency", 5);
-    parameters.concurrency_limit = number("_destination_concurrency_limit", 20);
+    parameters.concurrency_limit = number(CONCURRENCY_LIMIT, 20);
+    let recipients = number(RECIPIENT_LIMIT, 50);
     let cohorts = number("_destination_concurrency_failed_cohort_limit", 1);
     parameters.failed_cohort_limit = f64::from(cohorts);
     let mut feedback = |suffix: &str| {
@@ -236,11 +243,30 @@ fn parameters(
     };
     parameters.positive_feedback = feedback("_destination_concurrency_positive_feedback");
     parameters.negative_feedback = feedback("_destination_concurrency_negative_feedback");
-    match values.of_service(name, "_destination_rate_delay") {
+    match values.of_service(name, RATE_DELAY) {
         Ok(delay) => parameters.rate_delay = delay,
         Err(why) => warn(why),
     }
+    let said = |suffix| is_said(settings, name, suffix);
+    let shards = u32::try_from(shards).unwrap_or(u32::MAX);
+    if said(CONCURRENCY_LIMIT) {
+        parameters.concurrency_limit = parameters.concurrency_limit.div_ceil(shards);
+    }
+    parameters.rate_delay = parameters.rate_delay.saturating_mul(shards);
+    parameters.lane_per_recipient =
+        recipients == 1 || ![CONCURRENCY_LIMIT, RECIPIENT_LIMIT, RATE_DELAY].into_iter().any(said);
     parameters
+}
+
+pub(crate) const CONCURRENCY_LIMIT: &str = "_destination_concurrency_limit";
+pub(crate) const RECIPIENT_LIMIT: &str = "_destination_recipient_limit";
+const RATE_DELAY: &str = "_destination_rate_delay";
+
+/// Whether main.cf has this parameter for a transport, or for all.
+pub(crate) fn is_said(settings: &Snapshot, transport: &str, suffix: &str) -> bool {
+    [transport, "default"]
+        .iter()
+        .any(|name| settings.settings().defined(&format!("{name}{suffix}")).is_some())
 }
 
 /// Whether there is an agent of this kind.
@@ -450,7 +476,8 @@ mod tests {
             configuration(limit, "new unix - n n - - virtual\nvirtual unix - n n - - virtual\n");
         routes.follow(&all, 2, &mut |warning| panic!("{warning}"));
         assert_eq!(routes.places["virtual"], before);
-        assert_eq!(routes.parameters()[usize::from(before.0)].concurrency_limit, 3);
+        // By two shards.
+        assert_eq!(routes.parameters()[usize::from(before.0)].concurrency_limit, 2);
         assert_eq!(routes.agent(smtp), Agent::Absent, "what is gone delivers nothing");
         assert_eq!(routes.service(before), None);
         assert_eq!(routes.service(routes.places["new"]).as_deref(), Some("new"));
@@ -468,6 +495,32 @@ mod tests {
         let names = ["virtual", "five", "one", "any", "error"];
         // By two shards.
         assert_eq!(names.map(most), [0, 3, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_destination_is_what_postfix_has_for_one_where_main_cf_speaks_of_destinations() {
+        for (main_cf, of_recipient, limit, delay) in [
+            ("", true, 20, 0),
+            ("virtual_initial_destination_concurrency = 2\n", true, 20, 0),
+            ("virtual_destination_concurrency_limit = 5\n", false, 3, 0),
+            ("default_destination_concurrency_limit = 0\n", false, 0, 0),
+            ("virtual_destination_rate_delay = 1s\n", false, 20, 2),
+            ("virtual_destination_recipient_limit = 50\n", false, 20, 0),
+            ("default_destination_recipient_limit = 1\n", true, 20, 0),
+            (
+                "virtual_destination_recipient_limit = 1\nvirtual_destination_concurrency_limit = 1\n",
+                true,
+                1,
+                0,
+            ),
+            ("other_destination_concurrency_limit = 5\n", true, 20, 0),
+        ] {
+            let routes = routes(&configuration(main_cf, MASTER_CF));
+            let found = &routes.parameters()[usize::from(routes.places["virtual"].0)];
+            let delayed = found.rate_delay.as_secs();
+            let found = (found.lane_per_recipient, found.concurrency_limit, delayed);
+            assert_eq!(found, (of_recipient, limit, delay), "{main_cf}");
+        }
     }
 
     #[test]

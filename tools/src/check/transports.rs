@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use config::{Configuration, Severity, Snapshot, Transport};
 
 use super::Findings;
-use crate::routes::delivers;
+use crate::routes::{CONCURRENCY_LIMIT, RECIPIENT_LIMIT, delivers, is_said};
 
 impl Findings {
     /// Mail for a transport that master.cf lacks, or that has no agent here, waits; it is never bounced. Defaults
@@ -34,6 +34,33 @@ impl Findings {
                     self.add(severity, text);
                 }
             }
+        }
+    }
+}
+
+impl Findings {
+    /// With one recipient a delivery, a limit of deliveries to a destination is one to each recipient, in Postfix as
+    /// here. Who wants to spare what stands behind the transport means all of them.
+    pub(super) fn limits_of_recipients(&mut self, all: &Configuration) {
+        let settings = all.base.settings();
+        let transports = all.services.iter().filter(|one| one.service.command.is_transport());
+        for name in transports.map(|one| &*one.service.name) {
+            let recipients = settings.of_service::<usize>(name, RECIPIENT_LIMIT);
+            if recipients != Ok(1) || !is_said(&all.base, name, CONCURRENCY_LIMIT) {
+                continue;
+            }
+            let parameter = [name, "default"].map(|it| format!("{it}{CONCURRENCY_LIMIT}"));
+            let Some(defined) = parameter.iter().find_map(|it| settings.defined(it)) else {
+                continue;
+            };
+            self.add(
+                Severity::Warning,
+                format_args!(
+                    "{}: {}: with {name}{RECIPIENT_LIMIT} = 1 it limits the deliveries to each recipient, not \
+                     those to a domain; maxproc in master.cf limits all of {name}",
+                    defined.position, defined.name
+                ),
+            );
         }
     }
 }
@@ -149,5 +176,25 @@ mod tests {
         let served = "virtual_mailbox_domains = example.com\nrelay_domains = example.org\n\
                       relay_transport = error:no\n";
         assert_eq!(said(served, MASTER_CF), [""; 0]);
+    }
+
+    #[test]
+    fn a_limit_that_is_one_of_recipients_is_said() {
+        let said = |main_cf: &str| -> Vec<String> {
+            let (all, ..) = read(main_cf, MASTER_CF);
+            let mut findings = Findings::default();
+            findings.limits_of_recipients(&all);
+            findings.0.into_values().flatten().collect()
+        };
+        assert_eq!(said("virtual_destination_concurrency_limit = 1\n"), [""; 0]);
+        assert_eq!(said("virtual_destination_recipient_limit = 1\n"), [""; 0]);
+        let found = said(
+            "virtual_destination_recipient_limit = 1\nvirtual_destination_concurrency_limit = 4\n",
+        );
+        let [only] = &found[..] else { panic!("{found:#?}") };
+        let expected = "main.cf:5: virtual_destination_concurrency_limit: with \
+                        virtual_destination_recipient_limit = 1 it limits the deliveries to each recipient, not \
+                        those to a domain; maxproc in master.cf limits all of virtual";
+        assert!(only.ends_with(expected), "{only}");
     }
 }

@@ -45,9 +45,8 @@ known! {
     /// The queue and its scheduler, as far as they are not the reader's to change.
     SCHEDULER;
 
-    /// Recipients of one delivery.
-    default_destination_recipient_limit: u32 = "50", 0..=INT_MAX
-        => unsupported "each recipient is a delivery of its own";
+    /// Recipients of one delivery: each is a delivery of its own in any case, and with 1 a destination of its own.
+    default_destination_recipient_limit: u32 = "50", 0..=INT_MAX;
     /// How much a delivery that went well raises the concurrency of its destination: a number, or one
     /// divided by concurrency or sqrt_concurrency.
     default_destination_concurrency_positive_feedback: Nonblank = "1";

@@ -13,9 +13,9 @@ known! {
     /// Deliveries to one destination at a time by this transport; 1 and a recipient limit of 1 mean
     /// one recipient at a time.
     _destination_concurrency_limit: usize = "$default_destination_concurrency_limit";
-    /// Recipients of one delivery by this transport.
-    _destination_recipient_limit: usize = "$default_destination_recipient_limit"
-        => unsupported "every transport has default_destination_recipient_limit";
+    /// Recipients of one delivery by this transport: each is a delivery of its own in any case, and with 1 a
+    /// destination of its own.
+    _destination_recipient_limit: usize = "$default_destination_recipient_limit";
     /// Deliveries at a time by this transport to a destination that has not yet shown what it can
     /// take.
     _initial_destination_concurrency: usize = "$initial_destination_concurrency", 1..=1_000_000;
