@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use config::{MailSource, Snapshot};
 use mail::Time;
 use mail::log::Event;
-use rewrite::Rewriter;
+use rewrite::{Rewriter, Temporary};
 use ring::{Listener, Stream};
 use table::Trouble;
 use tokio::sync::Notify;
@@ -111,6 +111,17 @@ impl Service {
     pub(crate) fn warn(&self, trouble: &Trouble, number: u32) {
         let warning = |text: &str| (self.log)("smtpd", number.into(), Event::Warning { text });
         self.shard.warned.about(trouble, Time::now(), warning);
+    }
+
+    /// Says why it cannot be known what becomes of an address; of a table not with each of them.
+    pub(crate) fn warn_of(&self, why: &Temporary, number: u32) {
+        let warning = |text: &str| (self.log)("smtpd", number.into(), Event::Warning { text });
+        match why {
+            Temporary::Unavailable { trouble, .. } => {
+                self.shard.warned.about(trouble, Time::now(), |_| warning(&why.logged()));
+            }
+            other => warning(&other.logged()),
+        }
     }
 
     /// The reply for a client that there is no room for, whoever it is.

@@ -326,7 +326,7 @@ impl Session {
                     let sender = self.dialogue.envelope().and_then(|it| it.sender.as_ref());
                     let judging = Box::pin(recipients.judge(sender, &recipient.address));
                     judging.await.unwrap_or_else(|why| {
-                        self.log_warning(&why.logged());
+                        self.service.warn_of(&why, self.number);
                         Verdict::Unavailable
                     })
                 }
@@ -346,7 +346,7 @@ impl Session {
                 Verdict::Accept
             }
             Err(why) => {
-                self.log_warning(&why.logged());
+                self.service.warn_of(&why, self.number);
                 Verdict::Unavailable
             }
         }

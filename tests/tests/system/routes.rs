@@ -1,6 +1,6 @@
 //! Where recipients go: classes, aliases, copies, transports that deliver nothing, filters.
 
-use tests::{Server, Setup};
+use tests::{Server, Setup, wait};
 
 const MAIN_CF: &str = "mydestination = local.example
     virtual_mailbox_domains = example.com
@@ -176,6 +176,10 @@ fn a_main_cf_that_only_says_a_name_refuses_no_local_user_for_good_while_there_ar
             assert!(said.starts_with(answer), "{to}: {said}");
         }
     }
+    let denied = |line: &String| line.contains("Relay access denied");
+    wait::until_true("the last of them in the log", || {
+        server.log().iter().filter(|line| denied(line)).count() == 3
+    });
     let log = server.log();
     let about = log.iter().filter(|line| line.contains("/etc/aliases.cdb"));
     assert!(about.count() <= 1, "{log:#?}");
