@@ -208,6 +208,15 @@ impl Lanes {
         }
     }
 
+    /// Has all lanes keep to new limits, whatever they had opened to.
+    pub(crate) fn follow(&mut self, transports: &[TransportParameters]) {
+        for (_, lane) in &mut self.slots {
+            if let Some(limits) = transports.get(usize::from(lane.transport.0)) {
+                lane.window = lane.window.min(limits.last_window());
+            }
+        }
+    }
+
     pub(crate) fn get(&self, lane: u32) -> Option<&Lane> {
         self.slots.get(lane as usize)
     }
@@ -283,6 +292,28 @@ mod tests {
             lane.succeeded(&limits);
         }
         assert_eq!(lane.window, 20);
+    }
+
+    #[test]
+    fn no_window_is_wider_than_the_limit_from_the_first_delivery_on() {
+        let wide = TransportParameters::new("smtp");
+        for limit in [1, 4] {
+            let limits = TransportParameters { concurrency_limit: limit, ..wide.clone() };
+            let mut lane = lane_of(&limits);
+            assert_eq!(lane.window, limit);
+            (lane.window, lane.rest) = (1, dead());
+            lane.revive(&limits);
+            assert_eq!(lane.window, limit);
+
+            let mut lanes = Lanes::default();
+            let to = Address::parse(b"user@example.com").unwrap();
+            let lane = lanes.enter(Transport(0), &wide, &to, None, "");
+            assert_eq!(lanes[lane].window, 5);
+            lanes.follow(std::slice::from_ref(&limits));
+            assert_eq!(lanes[lane].window, limit);
+            lanes.follow(std::slice::from_ref(&wide));
+            assert_eq!(lanes[lane].window, limit, "it opens with success");
+        }
     }
 
     #[test]

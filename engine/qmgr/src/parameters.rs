@@ -116,9 +116,10 @@ impl TransportParameters {
         Self { relays_nothing: true, concurrency_limit: 0, ..Self::new(name) }
     }
 
-    /// The window that a new lane starts with, and returns to after a rest.
+    /// The window that a new lane starts with, and returns to after a rest: never more than the limit
+    /// (postfix `src/qmgr/qmgr_transport.c`).
     pub(crate) fn first_window(&self) -> u32 {
-        if self.rate_delay.is_zero() { self.initial_concurrency.max(1) } else { 1 }
+        self.initial_concurrency.max(1).min(self.last_window())
     }
 
     /// The largest window.

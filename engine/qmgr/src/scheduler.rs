@@ -122,6 +122,7 @@ impl Scheduler {
         debug_assert!(parameters.transports.len() >= self.agents.len(), "a place is for good");
         self.agents.resize_with(parameters.transports.len(), Agent::default);
         self.parameters = parameters;
+        self.lanes.follow(&self.parameters.transports);
     }
 
     /// Messages in the active queue.
