@@ -15,6 +15,7 @@ use config::FileMode;
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 
+/// Between two looks at whether somebody still writes to it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Opens it for adding lines, and makes it where it is missing.
@@ -24,8 +25,8 @@ pub(crate) fn open(path: &Path, mode: FileMode) -> io::Result<File> {
     options.append(true).mode(mode.0);
     let file = match options.clone().create_new(true).open(path) {
         Ok(file) => {
-            // What the umask took away.
-            file.set_permissions(Permissions::from_mode(mode.0))?;
+            // What the umask took away. Where there are no permissions, there is a log all the same.
+            let _ = file.set_permissions(Permissions::from_mode(mode.0));
             file
         }
         // Also a link whose file is still to be made.

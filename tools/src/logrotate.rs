@@ -50,7 +50,7 @@ impl Rotation {
                 .signal(Signal::USR1)
                 .map_err(|error| failed(format!("process {pid} goes on in '{kept}': {error}")))?;
             let finished = log_file::is_finished_within(&aside, LET_GO_TIMEOUT)
-                .map_err(|error| failed(format!("'{kept}': {error}")))?;
+                .map_err(|error| failed(format!("'{kept}' is left as it is: {error}")))?;
             if !finished {
                 let secs = LET_GO_TIMEOUT.as_secs();
                 return Err(failed(format!(
@@ -63,7 +63,9 @@ impl Rotation {
 
     fn refuse_what_is_no_file(&self) -> Result<(), String> {
         if self.log.as_os_str().is_empty() {
-            return Err("empty 'maillog_file' parameter value - logfile rotation failed".to_owned());
+            let why = "empty 'maillog_file' parameter value - logfile rotation failed; lines go to syslog, \
+                       which rotates its own";
+            return Err(why.to_owned());
         }
         if self.log.starts_with("/dev") {
             return Err(format!("not rotating '{}'", self.log.display()));
@@ -137,10 +139,9 @@ mod tests {
         let log = directory.path().join("mail.log");
         let refused = |rotation: &Rotation| rotation.run(None, &now()).expect_err("refused");
         let none = Rotation { log: PathBuf::new(), ..rotation(&log) };
-        assert_eq!(
-            refused(&none),
-            "empty 'maillog_file' parameter value - logfile rotation failed"
-        );
+        let empty = "empty 'maillog_file' parameter value - logfile rotation failed; lines go to syslog, \
+                     which rotates its own";
+        assert_eq!(refused(&none), empty);
         assert_eq!(refused(&rotation(Path::new("/dev/stdout"))), "not rotating '/dev/stdout'");
         assert!(refused(&rotation(&log)).contains("No such file"));
 

@@ -9,10 +9,6 @@ pub(crate) const EX_UNAVAILABLE: u8 = 69;
 /// Try again later.
 pub(crate) const EX_TEMPFAIL: u8 = 75;
 
-/// Something that the caller is not allowed to do.
-#[allow(dead_code, reason = "sendmail leaves that to postdrop")]
-pub(crate) const EX_NOPERM: u8 = 77;
-
 /// Why a program ends without having done what it was asked for.
 #[derive(Debug)]
 pub(crate) struct Failure {

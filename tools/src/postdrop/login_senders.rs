@@ -2,12 +2,12 @@
 
 use mail::Address;
 use mail::rfc5322::{quote_local, unquote_local};
-use nix::unistd::User;
 use rustix::process::Uid;
 use table::order::split_extension;
 use table::{Answer, MapList, Tables, block_on};
 
-use crate::sysexits::{EX_NOPERM, EX_TEMPFAIL, Failure};
+use crate::settings::{EX_NOPERM, login};
+use crate::sysexits::{EX_TEMPFAIL, Failure};
 
 /// The tables: a login name, and the senders that its owner may use.
 pub(crate) const MAPS: &str = "local_login_sender_maps";
@@ -33,8 +33,7 @@ impl LoginSenders {
         if self.maps == ANYTHING {
             return Ok(());
         }
-        let user = User::from_uid(uid.as_raw().into()).ok().flatten();
-        let login = user.map_or_else(|| format!("uid:{}", uid.as_raw()), |user| user.name);
+        let login = login(uid)?.unwrap_or_else(|| format!("uid:{}", uid.as_raw()));
         let maps = MapList::open(&self.maps, &Tables::new(&table::Disk));
         let sender = unquote_local(sender.map_or("", Address::as_str).as_bytes());
         let sender = String::from_utf8_lossy(&sender);

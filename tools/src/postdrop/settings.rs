@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use config::{Machine, Severity, Sources};
+use nix::errno::Errno;
 use nix::unistd::User;
 use rustix::process::{Uid, getegid, geteuid, getgid, getuid};
 use table::{MatchList, Matched, Tables, block_on};
 
 use crate::login_senders::{self, LoginSenders};
 use crate::places::{CONFIG_DIRECTORY, DATA_DIRECTORY};
-use crate::sysexits::{EX_NOPERM, EX_TEMPFAIL, Failure};
+use crate::sysexits::{EX_TEMPFAIL, Failure};
 
+/// Not allowed (sysexits.h).
+pub(crate) const EX_NOPERM: u8 = 77;
 /// Who may submit mail.
 const SUBMIT_USERS: &str = "authorized_submit_users";
 
@@ -67,8 +70,7 @@ impl Settings {
         if self.submit_users.starts_with("static:") {
             return Ok(());
         }
-        let user = User::from_uid(uid.as_raw().into()).ok().flatten();
-        let name = user.map_or_else(|| "unknown".to_owned(), |user| user.name);
+        let name = login(uid)?.unwrap_or_else(|| "unknown".to_owned());
         let list = MatchList::open(SUBMIT_USERS, &self.submit_users, &Tables::new(&table::Disk));
         match block_on(list.has(&name)) {
             Matched::Yes => Ok(()),
@@ -79,6 +81,19 @@ impl Settings {
             Matched::Unavailable(trouble) => {
                 Err(Failure::new(EX_TEMPFAIL, format!("{SUBMIT_USERS}: {trouble}")))
             }
+        }
+    }
+}
+
+/// The caller's login name, if he has one. Where the user database cannot be asked, nobody is refused for good.
+pub(crate) fn login(uid: Uid) -> Result<Option<String>, Failure> {
+    match User::from_uid(uid.as_raw().into()) {
+        Ok(user) => Ok(user.map(|user| user.name)),
+        // getpwuid(3) says so, too, where there is none.
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        Err(why) => {
+            let text = format!("the name of user {} cannot be looked up: {why}", uid.as_raw());
+            Err(Failure::new(EX_TEMPFAIL, text))
         }
     }
 }
